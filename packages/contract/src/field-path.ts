@@ -1,0 +1,83 @@
+type Primitive = string | number | bigint | boolean | symbol | null | undefined;
+type Shallower = [never, 0, 1, 2, 3, 4, 5];
+
+/** Members that are declared by name; an index signature for further ones is left out. */
+type Declared<Fields> = keyof {
+  [Name in keyof Fields as string extends Name ? never : number extends Name ? never : Name]: true;
+} &
+  string;
+
+/**
+ * The names of a record's fields as dotted paths: `labels.operator`, `turns[].content`.
+ *
+ * `[]` steps through the elements of an array. A field of unknown or free-form shape allows any
+ * path below it. Five levels are followed.
+ */
+export type FieldPath<Fields, Depth extends number = 5> = [Depth] extends [never]
+  ? never
+  : [Declared<Fields>] extends [never]
+    ? string
+    : {
+        [Name in Declared<Fields>]: Below<
+          Name,
+          NonNullable<Name extends keyof Fields ? Fields[Name] : never>,
+          Depth
+        >;
+      }[Declared<Fields>];
+
+type Below<Path extends string, Value, Depth extends number> = unknown extends Value
+  ? Path | `${Path}.${string}` | `${Path}[]${string}`
+  : Value extends Primitive
+    ? Path
+    : Value extends readonly (infer Element)[]
+      ? Path | `${Path}[]` | ElementPath<Path, NonNullable<Element>, Depth>
+      : Path | `${Path}.${FieldPath<Value, Shallower[Depth]>}`;
+
+type ElementPath<Path extends string, Element, Depth extends number> = Element extends Primitive
+  ? never
+  : `${Path}[].${FieldPath<Element, Shallower[Depth]>}`;
+
+/** One step of a path: a member's name, and whether its value's elements are stepped through. */
+export interface PathStep {
+  readonly name: string;
+  readonly isEach: boolean;
+}
+
+/** Splits a path into its steps: `turns[].content` has two, the first of which is `isEach`. */
+export function pathSteps(path: string): readonly PathStep[] {
+  return path.split(".").map((part) => {
+    const isEach = part.endsWith("[]");
+    return { name: isEach ? part.slice(0, -2) : part, isEach };
+  });
+}
+
+/** Returns a function that lists every value at `path`, in document order; absent and null are left out. */
+export function compilePath(path: string): (record: unknown) => readonly unknown[] {
+  const steps = pathSteps(path);
+  const only = steps.length === 1 ? steps[0] : undefined;
+  if (only !== undefined && !only.isEach) {
+    return (record) => {
+      const value = member(record, only.name);
+      return value === undefined || value === null ? [] : [value];
+    };
+  }
+  return (record) => {
+    let values: unknown[] = [record];
+    for (const step of steps) values = advance(values, step);
+    return values;
+  };
+}
+
+function advance(values: readonly unknown[], { name, isEach }: PathStep): unknown[] {
+  return values.flatMap((value) => {
+    const found = member(value, name);
+    const list: readonly unknown[] = isEach ? (Array.isArray(found) ? found : []) : [found];
+    return list.filter((one) => one !== undefined && one !== null);
+  });
+}
+
+/** Own members only, so that a path never reaches what an object inherits. */
+function member(value: unknown, name: string): unknown {
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+  return (value as Record<string, unknown>)[name];
+}

@@ -1,0 +1,107 @@
+import { parseJson } from "@custody/contract/json";
+
+/**
+ * Records of one type on their way into a store, in journal order.
+ *
+ * The fields lie as JSON text in one buffer, which may be shared memory: handing a batch to another
+ * thread copies only its small arrays. A record occurs once in a batch, in its latest version.
+ */
+export interface RecordBatch {
+  /** `pack/name`. */
+  readonly type: string;
+  /** UTF-8 JSON objects (the fields), one after another. */
+  readonly text: Uint8Array;
+  /** Where each begins; one more at the end, so that record `i` is `offsets[i]` to `offsets[i + 1]`. */
+  readonly offsets: Uint32Array;
+  readonly ids: readonly string[];
+  /** The sequence of the entry each record came in: its version. */
+  readonly sequences: Float64Array;
+  /** Epoch milliseconds; NaN where the record has no observed time. */
+  readonly observedAt: Float64Array;
+  /** 1 where the record is deleted; its text is empty then. */
+  readonly removed: Uint8Array;
+  /**
+   * The fields as they stood before this batch, for records that are changed or deleted; empty text
+   * where there was none. Present for types whose records can change, where a store needs it to
+   * take back what the old version contributed (graphs and summaries).
+   */
+  readonly previous?: { readonly text: Uint8Array; readonly offsets: Uint32Array };
+}
+
+/** What one `apply` writes: batches in order, and how far the journal is read after them. */
+export interface Delivery {
+  readonly batches: readonly RecordBatch[];
+  /** Every entry of the projection's types up to and including this sequence is in the batches or before. */
+  readonly checkpoint: number;
+}
+
+const parsed = new WeakMap<RecordBatch, readonly unknown[]>();
+
+/** The fields of each record, parsed once however many stores in this thread ask; `undefined` where removed. */
+export function batchRecords(batch: RecordBatch): readonly unknown[] {
+  let records = parsed.get(batch);
+  if (records === undefined) {
+    records = batch.ids.map((_, index) => parseSlice(batch.text, batch.offsets, index));
+    parsed.set(batch, records);
+  }
+  return records;
+}
+
+/** The earlier fields of each record, `undefined` where there were none. */
+export function batchPrevious(batch: RecordBatch): readonly unknown[] {
+  const { previous } = batch;
+  if (previous === undefined) return batch.ids.map(() => undefined);
+  return batch.ids.map((_, index) => parseSlice(previous.text, previous.offsets, index));
+}
+
+/** The UTF-8 JSON text of record `index`, without a copy. */
+export function recordText(batch: RecordBatch, index: number): Uint8Array {
+  return batch.text.subarray(batch.offsets[index], batch.offsets[index + 1]);
+}
+
+function parseSlice(text: Uint8Array, offsets: Uint32Array, index: number): unknown {
+  const start = offsets[index] ?? 0;
+  const end = offsets[index + 1] ?? start;
+  if (end === start) return undefined;
+  // A Buffer view decodes shared memory, which TextDecoder refuses; the journal holds only valid UTF-8.
+  const view = Buffer.from(text.buffer, text.byteOffset + start, end - start);
+  return parseJson(view.toString("utf8"));
+}
+
+/** Builds a batch from records in memory; for tests, small commits and repairs. */
+export function makeBatch(
+  type: string,
+  records: readonly {
+    readonly id: string;
+    readonly sequence: number;
+    /** JSON text of the fields; left out for a deletion. */
+    readonly text?: string;
+    readonly previousText?: string;
+    readonly observedAt?: number;
+  }[],
+): RecordBatch {
+  const { text, offsets } = joinTexts(records.map((record) => record.text ?? ""));
+  const hasPrevious = records.some((record) => record.previousText !== undefined);
+  return {
+    type,
+    text,
+    offsets,
+    ids: records.map((record) => record.id),
+    sequences: Float64Array.from(records, (record) => record.sequence),
+    observedAt: Float64Array.from(records, (record) => record.observedAt ?? Number.NaN),
+    removed: Uint8Array.from(records, (record) => (record.text === undefined ? 1 : 0)),
+    ...(hasPrevious
+      ? { previous: joinTexts(records.map((record) => record.previousText ?? "")) }
+      : {}),
+  };
+}
+
+function joinTexts(texts: readonly string[]): { text: Uint8Array; offsets: Uint32Array } {
+  const parts = texts.map((text) => new TextEncoder().encode(text));
+  const offsets = new Uint32Array(parts.length + 1);
+  let length = 0;
+  for (const [index, part] of parts.entries()) offsets[index + 1] = length += part.byteLength;
+  const text = new Uint8Array(new SharedArrayBuffer(length));
+  for (const [index, part] of parts.entries()) text.set(part, offsets[index]);
+  return { text, offsets };
+}

@@ -1,0 +1,243 @@
+import type { Scope } from "../scope.ts";
+
+/**
+ * JournalStore: the tables of the relational role that hold the journal itself.
+ *
+ * Core decides; this store keeps. Everything a commit writes is written in one transaction under the
+ * tenant's lock, so sequences have no gaps and no reader meets a lower one later. Nothing else
+ * writes here. An answer to `commit` means that the data survives power loss.
+ */
+export interface JournalStore extends AsyncDisposable {
+  readonly engine: string;
+
+  /** The tenant's journal state, or `undefined` before its first commit. */
+  head(scope: Scope): Promise<JournalHead | undefined>;
+  /** Every tenant that has a journal, sorted. */
+  tenants(): Promise<readonly string[]>;
+
+  /**
+   * Opens a transaction and takes the lock of each tenant's head; waits for other writers until
+   * the scope's deadline.
+   *
+   * @throws StoreError `unavailable` when the lock is not had in time.
+   */
+  begin(scope: Scope): Promise<JournalTransaction>;
+
+  /** Entries with `sequence > after`, ascending, of one type or of all; at most `limit`. */
+  entries(
+    scope: Scope,
+    range: { readonly after: number; readonly type?: readonly string[]; readonly limit: number },
+  ): Promise<readonly StoredEntry[]>;
+  entry(scope: Scope, sequence: number): Promise<StoredEntry | undefined>;
+  /** The sequence of the last entry of these types, 0 when there is none. */
+  lastSequence(scope: Scope, types: readonly string[]): Promise<number>;
+
+  /** Where each id's latest version lies; `undefined` for an id never seen. Deleted ids are found as deleted. */
+  lookup(
+    scope: Scope,
+    type: string,
+    ids: readonly string[],
+  ): Promise<readonly (IdPosition | undefined)[]>;
+  /** The version of each id that was current just before `sequence`. */
+  lookupBefore(
+    scope: Scope,
+    type: string,
+    keys: readonly { readonly id: string; readonly sequence: number }[],
+  ): Promise<readonly (IdPosition | undefined)[]>;
+  /** Live and ever-seen ids of a type, and how many entries hold them. */
+  count(scope: Scope, type: string): Promise<{ readonly live: number; readonly total: number }>;
+
+  /** Sealed lines of entries that were committed inline, by sequence. */
+  inlineLines(scope: Scope, sequence: number): Promise<Uint8Array | undefined>;
+  /** Interior nodes of the tenant's tree, for proofs; `undefined` for a node not stored. */
+  treeNodes(
+    scope: Scope,
+    nodes: readonly { readonly level: number; readonly index: number }[],
+  ): Promise<readonly (Uint8Array | undefined)[]>;
+  /** The signed head with exactly `size` entries, or the latest. */
+  treeHead(scope: Scope, size?: number): Promise<Uint8Array | undefined>;
+
+  segment(scope: Scope, segmentId: string): Promise<SegmentRow | undefined>;
+  segments(scope: Scope, after: string | undefined, limit: number): Promise<readonly SegmentRow[]>;
+
+  /** Registers a segment about to be written, in a transaction of its own. */
+  putIntent(scope: Scope, intent: SegmentIntent): Promise<void>;
+  /** Extends the lease of intents; false when one is gone. */
+  renewIntents(scope: Scope, segmentIds: readonly string[], expiresAt: number): Promise<boolean>;
+  /** Removes intents that expired before `now` and answers what they named, so that the files can go. */
+  takeExpiredIntents(scope: Scope, now: number, limit: number): Promise<readonly SegmentIntent[]>;
+  dropIntents(scope: Scope, segmentIds: readonly string[]): Promise<void>;
+
+  /** The receipt stored under an import or idempotency key. */
+  receipt(scope: Scope, kind: "import" | "idempotency", key: string): Promise<string | undefined>;
+
+  /** Small named values of a tenant that are no records: projection generations, checkpoints of stores without one. */
+  state(scope: Scope, name: string): Promise<string | undefined>;
+  putState(scope: Scope, name: string, value: string | undefined): Promise<void>;
+  listState(
+    scope: Scope,
+    prefix: string,
+  ): Promise<readonly { readonly name: string; readonly value: string }[]>;
+
+  putQuarantine(scope: Scope, rows: readonly QuarantineRow[]): Promise<void>;
+  quarantine(
+    scope: Scope,
+    query: {
+      readonly role?: string;
+      readonly collection?: string;
+      readonly limit: number;
+      readonly after?: string;
+    },
+  ): Promise<readonly QuarantineRow[]>;
+  dropQuarantine(
+    scope: Scope,
+    rows: readonly Pick<QuarantineRow, "role" | "collection" | "type" | "id">[],
+  ): Promise<void>;
+
+  /** Rows of a transactional type's table as they stand; for reconciliation and look-ups inside core. */
+  tableRows(
+    scope: Scope,
+    table: string,
+    query: { readonly after?: string; readonly limit: number },
+  ): Promise<
+    readonly { readonly id: string; readonly sequence: number; readonly columns: string }[]
+  >;
+
+  /** Bytes on disk. */
+  bytes(): Promise<number>;
+  /** Cheap check that the files can be read and are what they should be. @throws StoreError `corrupt`. */
+  check(): Promise<void>;
+}
+
+/** A transaction under the tenant's lock. Ends with `commit` or `rollback`, once. */
+export interface JournalTransaction {
+  /** As it stands under the lock. */
+  readonly head: JournalHead | undefined;
+  lookup(type: string, ids: readonly string[]): Promise<readonly (IdPosition | undefined)[]>;
+  /** Whether ids exist and are not deleted, in the given tenant (for references to shared types). */
+  exists(tenant: string, type: string, ids: readonly string[]): Promise<readonly boolean[]>;
+  receipt(kind: "import" | "idempotency", key: string): Promise<string | undefined>;
+  /**
+   * Writes one commit. Several may be written in one transaction (group commit); one that throws
+   * leaves the transaction as it was before it.
+   *
+   * @throws StoreError `conflict` when a table's constraint is violated or an intent is gone.
+   */
+  append(commit: JournalAppend): Promise<void>;
+  commit(): Promise<void>;
+  rollback(): Promise<void>;
+}
+
+export interface JournalHead {
+  readonly timeline: string;
+  /** Number of entries; the last entry's sequence. */
+  readonly sequence: number;
+  readonly lastEntryHash: Uint8Array;
+  readonly lastReceivedAt: number;
+  /** Roots of the complete subtrees of the entry tree, largest first, concatenated: 32 bytes each. */
+  readonly frontier: Uint8Array;
+}
+
+export interface JournalAppend {
+  readonly head: JournalHead;
+  readonly entries: readonly NewEntry[];
+  readonly nodes: readonly {
+    readonly level: number;
+    readonly index: number;
+    readonly hash: Uint8Array;
+  }[];
+  /** Canonical JSON of the signed tree head. */
+  readonly treeHead: Uint8Array;
+  readonly segments: readonly SegmentRow[];
+  /** Segments whose intents this commit uses up. */
+  readonly intents: readonly string[];
+  readonly receipt?: {
+    readonly kind: "import" | "idempotency";
+    readonly key: string;
+    readonly receipt: string;
+  };
+  readonly tables?: readonly TableWrite[];
+}
+
+/** An entry's canonical bytes and the columns by which it is found. */
+export interface EntryColumns {
+  readonly sequence: number;
+  readonly hash: Uint8Array;
+  readonly bytes: Uint8Array;
+  readonly commit: string;
+  readonly type: string;
+  readonly operation: string;
+  readonly count: number;
+  readonly receivedAt: number;
+}
+
+export interface NewEntry extends EntryColumns {
+  readonly location: LineLocation;
+  /** Sealed lines, for `location.kind` `inline`. */
+  readonly lines?: Uint8Array;
+  /** One for each line, in line order; absent for operations on no record. */
+  readonly ids: readonly string[];
+  /** 16 bytes a line: keyed content hash, by which a repeated record is recognised. */
+  readonly contentHashes: Uint8Array;
+}
+
+/** Where an entry's lines lie now; outside the entry, so that compaction changes no proof. */
+export type LineLocation =
+  | { readonly kind: "inline" }
+  | { readonly kind: "segment"; readonly segmentId: string; readonly firstLine: number };
+
+export interface StoredEntry extends EntryColumns {
+  readonly location: LineLocation;
+}
+
+export interface IdPosition {
+  readonly sequence: number;
+  /** Line number within the entry, from 0. */
+  readonly ordinal: number;
+  readonly contentHash: Uint8Array;
+  readonly isDeleted: boolean;
+}
+
+export interface SegmentRow {
+  readonly segmentId: string;
+  /** Key in the blob store. */
+  readonly blobKey: string;
+  readonly bytes: number;
+  readonly lines: number;
+  /** SHA-256 of the stored file. */
+  readonly hash: Uint8Array;
+  /** The key period, `YYYY-MM`. */
+  readonly period: string;
+}
+
+export interface SegmentIntent {
+  readonly segmentId: string;
+  readonly blobKey: string;
+  /** Epoch milliseconds after which the writer is taken for dead. */
+  readonly expiresAt: number;
+}
+
+export interface QuarantineRow {
+  readonly role: string;
+  readonly collection: string;
+  readonly type: string;
+  readonly id: string;
+  readonly sequence: number;
+  readonly reason: string;
+  /** Epoch milliseconds. */
+  readonly at: number;
+}
+
+/** Rows of a transactional type's table, written within the commit. */
+export interface TableWrite {
+  /** Physical name, made from the type's name by core; `pack__table`. */
+  readonly table: string;
+  readonly columns: readonly { readonly name: string; readonly type: string }[];
+  readonly unique: readonly (readonly string[])[];
+  readonly rows: readonly {
+    readonly id: string;
+    readonly sequence: number;
+    /** Values in column order, or `undefined` to delete the row. */
+    readonly values?: readonly (null | string | number | bigint)[];
+  }[];
+}

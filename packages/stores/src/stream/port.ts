@@ -1,0 +1,63 @@
+import type { Scope } from "../scope.ts";
+
+/**
+ * Stream: domain events, told at least once, in order for each key.
+ *
+ * An event says that a record was committed (ids and facts, never a personal field). Groups read a
+ * topic independently and go on from what they acknowledged. The embedded engine is a cursor over
+ * the journal and stores nothing but the groups' offsets.
+ */
+export interface EventStream extends AsyncDisposable {
+  readonly role: "stream";
+  readonly engine: string;
+  readonly capabilities: {
+    /** True when events come from the journal itself, so that `publish` is not needed. */
+    readonly isJournalCursor: boolean;
+  };
+  readonly limits: { readonly pageMax: number; readonly groupLengthMax: number };
+
+  /**
+   * Sends events, in order; repeating a batch may tell events twice.
+   *
+   * @throws StoreError `unsupported` when the stream is a journal cursor.
+   */
+  publish(scope: Scope, events: readonly NewEvent[]): Promise<void>;
+  /** Events after `offset` (`0` for the beginning), ascending. */
+  read(
+    scope: Scope,
+    topic: string,
+    options: { readonly after: string; readonly limit: number },
+  ): Promise<readonly StreamEvent[]>;
+  /** Events after what the group acknowledged. */
+  poll(scope: Scope, topic: string, group: string, limit: number): Promise<readonly StreamEvent[]>;
+  /** Remembers that the group has dealt with everything up to `offset`; an older offset changes nothing. */
+  acknowledge(scope: Scope, topic: string, group: string, offset: string): Promise<void>;
+  /** Moves a group anywhere, to read again. */
+  seek(scope: Scope, topic: string, group: string, offset: string): Promise<void>;
+  groups(
+    scope: Scope,
+    topic: string,
+  ): Promise<readonly { readonly group: string; readonly offset: string }[]>;
+}
+
+export interface NewEvent {
+  readonly topic: string;
+  /** The record's id: events of one key keep their order. */
+  readonly key: string;
+  /** Unique and stable: `tenant:sequence:ordinal`. */
+  readonly eventId: string;
+  /** JSON text. */
+  readonly body: string;
+}
+
+export interface StreamEvent extends NewEvent {
+  /** Opaque, and ordered within the topic for one key. */
+  readonly offset: string;
+}
+
+/** Where a journal cursor gets its events: those of a topic after an offset, ascending. */
+export type EventSource = (
+  scope: Scope,
+  topic: string,
+  options: { readonly after: string; readonly limit: number },
+) => Promise<readonly StreamEvent[]>;

@@ -1,0 +1,31 @@
+import { defaultClientConditions, defaultServerConditions } from "vite";
+import { configDefaults, defineConfig, type ViteUserConfig } from "vitest/config";
+
+// Tests that need a running server are named `*.engine.test.ts`; CUSTODY_ENGINES=1 asks for them.
+const isEnginesAsked = process.env["CUSTODY_ENGINES"] === "1";
+
+const config: ViteUserConfig = defineConfig({
+  // Workspace packages resolve to their sources, so that no build stands between an edit and its test.
+  resolve: { conditions: ["source", ...defaultClientConditions] },
+  ssr: { resolve: { conditions: ["source", ...defaultServerConditions] } },
+  test: {
+    include: ["packages/**/*.test.ts", "tests/**/*.test.ts"],
+    exclude: [
+      ...configDefaults.exclude,
+      "**/dist/**",
+      ...(isEnginesAsked ? [] : ["**/*.engine.test.ts"]),
+    ],
+    pool: "forks",
+    // Worker threads and type-stripped children of a test inherit these from `process.execArgv`.
+    execArgv: ["--conditions=source", "--disable-warning=ExperimentalWarning"],
+    testTimeout: 20_000,
+    hookTimeout: 20_000,
+    coverage: {
+      provider: "v8",
+      include: ["packages/*/src/**/*.ts"],
+      exclude: ["**/*.test.ts", "**/conformance*.ts"],
+    },
+  },
+});
+
+export default config;
