@@ -1,0 +1,108 @@
+import type { RecordBatch } from "@custody/stores/record-batch";
+
+import type { CompiledType } from "../records/compiled-type.ts";
+import { joinBytes } from "./entry-records.ts";
+import type { EntryOperation } from "./format/entry.ts";
+import { LINE_SALT_BYTES } from "./format/line.ts";
+import { LineWriter } from "./format/lines.ts";
+import type { Lines } from "./format/lines.ts";
+import { leafHashes, merkleRoot } from "./format/merkle.ts";
+
+/** One line to be written: a record, or a deletion when it has no `text`. */
+export interface DraftLine {
+  readonly id: string;
+  /** JSON text of the fields as they are to be stored: without what is sealed. */
+  readonly text?: Uint8Array;
+  /** JSON text of all fields, for projections; where it differs from `text`. */
+  readonly openText?: Uint8Array;
+  readonly observedAt?: number;
+  readonly place?: string;
+  readonly subject?: string;
+  readonly sealed?: string;
+  /** 16 bytes; zeros for a deletion. */
+  readonly contentHash: Uint8Array;
+}
+
+/** An entry that lacks only its place in the journal. */
+export interface DraftEntry {
+  readonly type: CompiledType;
+  readonly operation: EntryOperation;
+  readonly lines: Lines;
+  readonly root: Uint8Array;
+  readonly ids: readonly string[];
+  /** 16 bytes a line. */
+  readonly contentHashes: Uint8Array;
+  readonly observedFrom: number | null;
+  readonly observedTo: number | null;
+  /** Instants by line, NaN for none. */
+  readonly observedAt: Float64Array;
+  /** The open fields by line, as the stores will get them. */
+  readonly open: { readonly text: Uint8Array; readonly offsets: Uint32Array };
+}
+
+/**
+ * Writes lines and hashes them.
+ *
+ * @param salts fresh random bytes, 16 for each line.
+ */
+export function draftEntry(
+  type: CompiledType,
+  operation: EntryOperation,
+  drafts: readonly DraftLine[],
+  salts: Uint8Array,
+): DraftEntry {
+  const writer = new LineWriter();
+  const contentHashes = new Uint8Array(drafts.length * 16);
+  for (const [index, draft] of drafts.entries()) {
+    const { id, text, observedAt, place, subject, sealed } = draft;
+    writer.add({
+      id,
+      salt: salts.subarray(index * LINE_SALT_BYTES, (index + 1) * LINE_SALT_BYTES),
+      ...(observedAt === undefined ? {} : { observedAt }),
+      ...(place === undefined ? {} : { place }),
+      ...(subject === undefined ? {} : { subject }),
+      ...(sealed === undefined ? {} : { sealed }),
+      ...(text === undefined ? {} : { data: text }),
+    });
+    contentHashes.set(draft.contentHash, index * 16);
+  }
+  const lines = writer.take();
+  const instants = drafts.flatMap(({ observedAt }) =>
+    observedAt === undefined ? [] : [observedAt],
+  );
+  return {
+    type,
+    operation,
+    lines,
+    root: merkleRoot(leafHashes(lines)),
+    ids: drafts.map(({ id }) => id),
+    contentHashes,
+    observedFrom: extreme(instants, Math.min),
+    observedTo: extreme(instants, Math.max),
+    observedAt: Float64Array.from(drafts, ({ observedAt }) => observedAt ?? Number.NaN),
+    open: joinBytes(drafts.map(({ text, openText }) => openText ?? text ?? NO_TEXT)),
+  };
+}
+
+function extreme(
+  instants: readonly number[],
+  pick: (a: number, b: number) => number,
+): number | null {
+  return instants.length === 0 ? null : instants.reduce((a, b) => pick(a, b));
+}
+
+const NO_TEXT = new Uint8Array(0);
+
+/** The records of a draft as projectors will read them, once its sequence is known. */
+export function draftBatch(draft: DraftEntry, sequence: number): RecordBatch {
+  const count = draft.ids.length;
+  return {
+    type: draft.type.name,
+    text: draft.open.text,
+    offsets: draft.open.offsets,
+    ids: draft.ids,
+    sequences: new Float64Array(count).fill(sequence),
+    observedAt: draft.observedAt,
+    removed: new Uint8Array(count).fill(draft.operation === "delete" ? 1 : 0),
+  };
+}

@@ -1,0 +1,224 @@
+import type { ProjectedStore } from "@custody/stores/projected-store";
+import type { JournalStore } from "@custody/stores/relational/journal";
+import type { Scope } from "@custody/stores/scope";
+
+import { CoreError } from "../errors.ts";
+import type { TypeRegistry } from "../records/type-registry.ts";
+import type { Runtime } from "../runtime.ts";
+import type { ProjectedRole, Stores } from "../stores.ts";
+import type { DeliverySource } from "./delivery-source.ts";
+import {
+  beginRebuild,
+  nextGenerations,
+  projectionAt,
+  readGenerations,
+  switchGenerations,
+  writeGenerations,
+} from "./generations.ts";
+import type { GenerationState } from "./generations.ts";
+import { planProjections, projectionLabel } from "./projections.ts";
+import type { Projection, ProjectionPlan } from "./projections.ts";
+import { Projector } from "./projector.ts";
+
+export interface ProjectionRunnerParts {
+  readonly registry: TypeRegistry;
+  readonly stores: Stores;
+  readonly journal: JournalStore;
+  readonly source: DeliverySource;
+  readonly runtime: Runtime;
+  readonly onProgress?: (applied: {
+    readonly projection: Projection;
+    readonly records: number;
+  }) => void;
+}
+
+/** Which projections a call is about; all of them when left out. */
+export interface ProjectionChoice {
+  readonly roles?: readonly ProjectedRole[];
+  readonly names?: readonly string[];
+}
+
+/** ProjectionRunner: the projectors of every tenant, started when they are wanted. */
+export class ProjectionRunner {
+  readonly #parts: ProjectionRunnerParts;
+  readonly #projectors = new Map<string, Promise<Projector>>();
+  readonly #abort = new AbortController();
+  readonly #background = new Set<Promise<void>>();
+
+  constructor(parts: ProjectionRunnerParts) {
+    this.#parts = parts;
+  }
+
+  /** What the tenant's stores should hold. */
+  plans(scope: Scope, choice: ProjectionChoice = {}): readonly ProjectionPlan[] {
+    return planProjections(this.#parts.registry, scope.tenant).filter(
+      (plan) =>
+        (choice.roles?.includes(plan.role) ?? true) && (choice.names?.includes(plan.name) ?? true),
+    );
+  }
+
+  /** The plan of a name in a role. @throws CoreError `usage` when the type is not held there. */
+  requirePlan(scope: Scope, role: ProjectedRole, name: string): ProjectionPlan {
+    const [plan] = this.plans(scope, { roles: [role], names: [name] });
+    if (plan !== undefined) return plan;
+    throw new CoreError(
+      "usage",
+      `${name} is not held in the ${role} store; see \`custody types ${name}\``,
+    );
+  }
+
+  /** The projector of the build that answers, made ready. */
+  async active(scope: Scope, plan: ProjectionPlan): Promise<Projector> {
+    const state = await this.#generations(scope, plan);
+    return this.#projector(scope, projectionAt(plan, state.active));
+  }
+
+  /**
+   * Brings projections to the journal's present end, and finishes builds of changed mappings.
+   *
+   * @throws CoreError `failed` naming the first projection that cannot go on, after the others are done.
+   */
+  async catchUp(scope: Scope, choice: ProjectionChoice = {}): Promise<void> {
+    const work = this.plans(scope, choice).map((plan) => this.#catchUpPlan(scope, plan));
+    const failed = (await Promise.allSettled(work)).find((result) => result.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  /** Starts catching up in the background; what fails is seen in the projector's condition. */
+  notify(scope: Scope, types: ReadonlySet<string>): void {
+    const endless = { ...scope, deadline: Number.POSITIVE_INFINITY };
+    for (const plan of this.plans(scope)) {
+      if (!plan.types.some((type) => types.has(type))) continue;
+      const work = this.#catchUpPlan(endless, plan)
+        .catch(() => undefined)
+        .finally(() => this.#background.delete(work));
+      this.#background.add(work);
+    }
+  }
+
+  /** Builds projections anew beside the old ones, switches to them and drops the old. */
+  async rebuild(scope: Scope, choice: ProjectionChoice): Promise<readonly ProjectionPlan[]> {
+    const plans = this.plans(scope, choice);
+    for (const plan of plans) {
+      const before = await this.#generations(scope, plan);
+      await writeGenerations(this.#parts.journal, scope, plan, beginRebuild(before, plan));
+      await this.#finishBuild(scope, plan);
+      await this.#dropPrevious(scope, plan);
+    }
+    return plans;
+  }
+
+  /** How many entries of its types a projection has yet to read. */
+  async lag(
+    scope: Scope,
+    plan: ProjectionPlan,
+  ): Promise<{ readonly checkpoint: number; readonly last: number }> {
+    const projector = await this.active(scope, plan);
+    const last = await this.#parts.journal.lastSequence(scope, projector.projection.types);
+    return { checkpoint: await projector.checkpoint(), last };
+  }
+
+  /** Stops following; what is under way ends with its present delivery. */
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await Promise.allSettled(this.#background);
+    const projectors = await Promise.allSettled(this.#projectors.values());
+    for (const result of projectors) {
+      if (result.status === "fulfilled") await result.value.settled();
+    }
+  }
+
+  async #catchUpPlan(scope: Scope, plan: ProjectionPlan): Promise<void> {
+    const projector = await this.active(scope, plan);
+    await projector.catchUp();
+    const state = await this.#generations(scope, plan);
+    if (state.building !== undefined) await this.#finishBuild(scope, plan);
+  }
+
+  async #finishBuild(scope: Scope, plan: ProjectionPlan): Promise<void> {
+    const state = await this.#generations(scope, plan);
+    if (state.building === undefined) return;
+    const projector = await this.#projector(scope, projectionAt(plan, state.building));
+    await projector.catchUp();
+    if (this.#abort.signal.aborted) return;
+    await this.#publish(scope, projector.projection);
+    await writeGenerations(this.#parts.journal, scope, plan, switchGenerations(state));
+  }
+
+  async #dropPrevious(scope: Scope, plan: ProjectionPlan): Promise<void> {
+    const state = await this.#generations(scope, plan);
+    if (state.previous === undefined) return;
+    const previous = projectionAt(plan, state.previous);
+    const store = await this.#store(plan.role);
+    await store.discard(scope, previous.collection);
+    this.#projectors.delete(projectorKey(scope, previous));
+    await writeGenerations(this.#parts.journal, scope, plan, { active: state.active });
+  }
+
+  async #generations(scope: Scope, plan: ProjectionPlan): Promise<GenerationState> {
+    const { journal } = this.#parts;
+    const stored = await readGenerations(journal, scope, plan);
+    const wanted = nextGenerations(stored, plan);
+    if (wanted !== stored) {
+      await writeGenerations(journal, scope, plan, wanted);
+      if (stored === undefined) await this.#prepareFirst(scope, plan, wanted);
+    }
+    return wanted;
+  }
+
+  async #prepareFirst(scope: Scope, plan: ProjectionPlan, state: GenerationState): Promise<void> {
+    const projection = projectionAt(plan, state.active);
+    const store = await this.#store(plan.role);
+    await store.prepare(scope, projection.collection);
+    await this.#publish(scope, projection);
+  }
+
+  async #publish(scope: Scope, projection: Projection): Promise<void> {
+    if (projection.role !== "analytics") return;
+    const analytics = await this.#parts.stores.projected("analytics");
+    await analytics.publish(scope, {
+      ...projection.collection,
+      placements: analyticsOf(projection),
+    });
+  }
+
+  #projector(scope: Scope, projection: Projection): Promise<Projector> {
+    const key = projectorKey(scope, projection);
+    const known = this.#projectors.get(key);
+    if (known !== undefined) return known;
+    const made = this.#makeProjector(scope, projection);
+    this.#projectors.set(key, made);
+    made.catch(() => this.#projectors.delete(key));
+    return made;
+  }
+
+  async #makeProjector(scope: Scope, projection: Projection): Promise<Projector> {
+    const { source, journal, runtime, onProgress } = this.#parts;
+    return new Projector({
+      scope: {
+        tenant: scope.tenant,
+        actor: "service:projector",
+        deadline: Number.POSITIVE_INFINITY,
+      },
+      projection,
+      store: await this.#store(projection.role),
+      source,
+      journal,
+      runtime,
+      signal: this.#abort.signal,
+      ...(onProgress === undefined ? {} : { onProgress }),
+    });
+  }
+
+  #store(role: ProjectedRole): Promise<ProjectedStore<unknown>> {
+    return this.#parts.stores.projected(role);
+  }
+}
+
+function projectorKey(scope: Scope, projection: Projection): string {
+  return `${scope.tenant}/${projectionLabel(projection)}/${projection.collection.generation}`;
+}
+
+function analyticsOf(projection: Projection): Record<string, never> {
+  return projection.placements as Record<string, never>;
+}

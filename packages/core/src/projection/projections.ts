@@ -1,0 +1,98 @@
+import type { Collection } from "@custody/stores/projected-store";
+
+import { fingerprint } from "../records/compiled-type.ts";
+import type { CompiledType } from "../records/compiled-type.ts";
+import type { TypeRegistry } from "../records/type-registry.ts";
+import { PROJECTED_ROLES } from "../stores.ts";
+import type { ProjectedRole } from "../stores.ts";
+
+/** What is to be kept of which types in a role; its generation is decided per tenant. */
+export interface ProjectionPlan {
+  readonly role: ProjectedRole;
+  /** `pack/name` of the type or summary; `graph` for the graph of all types. */
+  readonly name: string;
+  readonly types: readonly string[];
+  readonly placements: Readonly<Record<string, unknown>>;
+  /** Changes when the mapping does. */
+  readonly fingerprint: string;
+  /** Whether the store counts what records contribute, and so must be told what they were before. */
+  readonly isCounted: boolean;
+}
+
+/** A plan with its generation: one store's copy of one or more types. */
+export interface Projection extends ProjectionPlan {
+  readonly collection: Collection<unknown>;
+}
+
+/** Every projection of a tenant, in a fixed order: what goes where follows from the declarations alone. */
+export function planProjections(registry: TypeRegistry, tenant: string): readonly ProjectionPlan[] {
+  const types = registry.all().filter((type) => registry.livesIn(tenant, type.declaration));
+  const plans = types.flatMap(plansOfType);
+  const summaries = registry.summaries
+    .filter((summary) => types.some((type) => type.name === summary.of))
+    .map((summary) =>
+      plan({
+        role: "relational",
+        name: summary.name,
+        placements: { [summary.of]: { summary } },
+        isCounted: true,
+      }),
+    );
+  const graph = planGraph(types);
+  return [...plans, ...summaries, ...(graph === undefined ? [] : [graph])].sort(byRole);
+}
+
+function plansOfType(type: CompiledType): readonly ProjectionPlan[] {
+  const { document, search, series, relational } = type.declaration.placements;
+  const of = (role: ProjectedRole, placement: unknown): ProjectionPlan =>
+    plan({ role, name: type.name, placements: { [type.name]: placement }, isCounted: false });
+  return [
+    ...(document === undefined ? [] : [of("document", document)]),
+    ...(search === undefined ? [] : [of("search", search)]),
+    ...(series === undefined || series.length === 0 ? [] : [of("series", withInstant(type))]),
+    ...(relational === undefined ? [] : [of("relational", { table: relational })]),
+    of("analytics", type.analytics),
+  ];
+}
+
+/** Fills in the instant of points: the record's observed time unless the placement says otherwise. */
+function withInstant(type: CompiledType): unknown {
+  const { observedAt, placements } = type.declaration;
+  return (placements.series ?? []).map((series) =>
+    series.at !== undefined || observedAt === undefined ? series : { ...series, at: observedAt },
+  );
+}
+
+function planGraph(types: readonly CompiledType[]): ProjectionPlan | undefined {
+  const placed = types.flatMap((type) => {
+    const { graph } = type.declaration.placements;
+    return graph === undefined ? [] : [[type.name, graph] as const];
+  });
+  if (placed.length === 0) return undefined;
+  return plan({
+    role: "graph",
+    name: "graph",
+    placements: Object.fromEntries(placed),
+    isCounted: true,
+  });
+}
+
+function plan(parts: Omit<ProjectionPlan, "types" | "fingerprint">): ProjectionPlan {
+  return {
+    ...parts,
+    types: Object.keys(parts.placements).sort(),
+    fingerprint: fingerprint(parts.placements),
+  };
+}
+
+function byRole(left: ProjectionPlan, right: ProjectionPlan): number {
+  return (
+    PROJECTED_ROLES.indexOf(left.role) - PROJECTED_ROLES.indexOf(right.role) ||
+    (left.name < right.name ? -1 : 1)
+  );
+}
+
+/** Names a projection for people and for state: `document redteam/session_evidence`. */
+export function projectionLabel(plan: Pick<ProjectionPlan, "role" | "name">): string {
+  return plan.role === "graph" ? "graph" : `${plan.role} ${plan.name}`;
+}

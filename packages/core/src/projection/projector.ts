@@ -1,0 +1,186 @@
+import { StoreError } from "@custody/stores/errors";
+import type { ProjectedStore } from "@custody/stores/projected-store";
+import type { Delivery } from "@custody/stores/record-batch";
+import type { JournalStore } from "@custody/stores/relational/journal";
+import type { Scope } from "@custody/stores/scope";
+
+import { CoreError } from "../errors.ts";
+import type { Runtime } from "../runtime.ts";
+import type { DeliverySource, NextDelivery } from "./delivery-source.ts";
+import { projectionLabel } from "./projections.ts";
+import type { Projection } from "./projections.ts";
+import { isRefusal, isolateRefusals, quarantineRefusals } from "./quarantine.ts";
+
+export interface ProjectorParts {
+  readonly scope: Scope;
+  readonly projection: Projection;
+  readonly store: ProjectedStore<unknown>;
+  readonly source: DeliverySource;
+  readonly journal: JournalStore;
+  readonly runtime: Runtime;
+  readonly signal: AbortSignal;
+  /** Told after each delivery. */
+  readonly onProgress?: (applied: {
+    readonly projection: Projection;
+    readonly records: number;
+  }) => void;
+}
+
+/** What a projector is doing. */
+export type ProjectorCondition = "idle" | "running" | "waiting" | "failed";
+
+const RETRY_FIRST_MS = 50;
+const RETRY_LAST_MS = 30_000;
+
+/**
+ * Projector: follows the journal into one projection of one tenant.
+ *
+ * Reads in order, applies in bulk, and keeps the checkpoint in the store's own transaction. A store
+ * that cannot be reached is tried again for as long as it takes, and delays only this projection; a
+ * record that the store refuses is quarantined and the rest goes on.
+ */
+export class Projector {
+  readonly projection: Projection;
+  readonly #parts: ProjectorParts;
+  #checkpoint: number | undefined;
+  #condition: ProjectorCondition = "idle";
+  #reason: string | undefined;
+  #running: Promise<void> | undefined;
+  #isAgainWanted = false;
+
+  constructor(parts: ProjectorParts) {
+    this.#parts = parts;
+    this.projection = parts.projection;
+  }
+
+  get condition(): ProjectorCondition {
+    return this.#condition;
+  }
+
+  /** Why it waits or has failed. */
+  get reason(): string | undefined {
+    return this.#reason;
+  }
+
+  /** Prepares the collection and reads its checkpoint, once. */
+  async checkpoint(): Promise<number> {
+    const { scope, store } = this.#parts;
+    if (this.#checkpoint === undefined) {
+      await store.prepare(scope, this.projection.collection);
+      this.#checkpoint = await store.checkpoint(scope, this.projection.collection);
+    }
+    return this.#checkpoint;
+  }
+
+  /**
+   * Reads the journal to its present end. Calls that come meanwhile share the work.
+   *
+   * @throws CoreError `failed` when the store is damaged or refuses what no record explains.
+   */
+  catchUp(): Promise<void> {
+    this.#isAgainWanted = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** Resolves when nothing is under way; never rejects. */
+  async settled(): Promise<void> {
+    await this.#running?.catch(() => undefined);
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isAgainWanted && !this.#parts.signal.aborted) {
+      this.#isAgainWanted = false;
+      try {
+        this.#condition = "running";
+        await this.#retrying(() => this.#follow());
+        this.#condition = "idle";
+      } catch (cause) {
+        this.#condition = "failed";
+        this.#reason = cause instanceof Error ? cause.message : String(cause);
+        throw this.#failure(cause);
+      }
+    }
+  }
+
+  async #follow(): Promise<void> {
+    const { scope, source, signal } = this.#parts;
+    let next = await source.next(scope, this.projection, await this.checkpoint());
+    while (next !== undefined && !signal.aborted) {
+      const following = this.#readAhead(next);
+      await this.#apply(next.delivery);
+      this.#checkpoint = next.delivery.checkpoint;
+      this.#parts.onProgress?.({ projection: this.projection, records: next.records });
+      next = await following;
+    }
+  }
+
+  /** Reads the next delivery while the store is busy with this one; a failure waits until it is awaited. */
+  #readAhead(current: NextDelivery): Promise<NextDelivery | undefined> {
+    const { scope, source } = this.#parts;
+    const following = source.next(scope, this.projection, current.delivery.checkpoint);
+    following.catch(() => undefined);
+    return following;
+  }
+
+  async #apply(delivery: Delivery): Promise<void> {
+    const { scope, store } = this.#parts;
+    try {
+      await store.apply(scope, this.projection.collection, delivery);
+    } catch (cause) {
+      if (!isRefusal(cause)) throw cause;
+      await this.#applyWithoutRefusals(delivery, cause);
+    }
+  }
+
+  async #applyWithoutRefusals(delivery: Delivery, failure: StoreError): Promise<void> {
+    const { scope, store, journal, runtime } = this.#parts;
+    const isolated = await isolateRefusals(scope, this.projection, store, { delivery, failure });
+    // Written down first: a crash in between tells them again, and never leaves one unlisted.
+    await quarantineRefusals(journal, scope, this.projection, {
+      refusals: isolated.refusals,
+      at: runtime.clock(),
+    });
+    await store.apply(scope, this.projection.collection, isolated.delivery);
+  }
+
+  /** Repeats what an unavailable or full store answered, with growing pauses. */
+  async #retrying(work: () => Promise<void>): Promise<void> {
+    const { runtime, signal } = this.#parts;
+    for (
+      let pauseMs = RETRY_FIRST_MS;
+      !signal.aborted;
+      pauseMs = Math.min(pauseMs * 2, RETRY_LAST_MS)
+    ) {
+      try {
+        await work();
+        this.#reason = undefined;
+        return;
+      } catch (cause) {
+        if (signal.aborted) return;
+        if (!(cause instanceof StoreError) || !cause.retryable) throw cause;
+        this.#condition = "waiting";
+        this.#reason = cause.message;
+        const jitter = 0.5 + (runtime.random(1)[0] ?? 0) / 512;
+        await runtime.sleep(pauseMs * jitter, signal);
+        // The store may have come back empty or older: its own checkpoint counts.
+        this.#checkpoint = undefined;
+      }
+    }
+  }
+
+  #failure(cause: unknown): CoreError {
+    const { role } = this.projection;
+    const label = projectionLabel(this.projection);
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    return new CoreError(
+      "failed",
+      `projection ${label} stopped: ${reason}; try \`custody rebuild ${role}\``,
+      {
+        cause,
+      },
+    );
+  }
+}

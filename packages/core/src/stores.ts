@@ -1,0 +1,45 @@
+import type { AnalyticsStore } from "@custody/stores/analytics/port";
+import type { BlobStore } from "@custody/stores/blob/port";
+import type { Cache } from "@custody/stores/cache/port";
+import type { DocumentStore } from "@custody/stores/document/port";
+import type { GraphStore } from "@custody/stores/graph/port";
+import type { Queue } from "@custody/stores/queue/port";
+import type { JournalStore } from "@custody/stores/relational/journal";
+import type { RelationalStore } from "@custody/stores/relational/port";
+import type { SearchStore } from "@custody/stores/search/port";
+import type { SeriesStore } from "@custody/stores/series/port";
+import type { EventStream } from "@custody/stores/stream/port";
+
+/** The projected stores by role. */
+export interface ProjectedStoresByRole {
+  readonly document: DocumentStore;
+  readonly search: SearchStore;
+  readonly analytics: AnalyticsStore;
+  readonly series: SeriesStore;
+  readonly graph: GraphStore;
+  readonly relational: RelationalStore;
+}
+
+/** A role whose store is filled by projectors. */
+export type ProjectedRole = keyof ProjectedStoresByRole;
+
+export const PROJECTED_ROLES: readonly ProjectedRole[] = [
+  "document",
+  "search",
+  "relational",
+  "series",
+  "analytics",
+  "graph",
+];
+
+/** The stores core works with. Each is opened when it is first asked for, and once. */
+export interface Stores extends AsyncDisposable {
+  readonly journal: () => Promise<JournalStore>;
+  readonly blob: () => Promise<BlobStore>;
+  readonly cache: () => Promise<Cache>;
+  readonly queue: () => Promise<Queue>;
+  readonly stream: () => Promise<EventStream>;
+  readonly projected: <Role extends ProjectedRole>(
+    role: Role,
+  ) => Promise<ProjectedStoresByRole[Role]>;
+}
