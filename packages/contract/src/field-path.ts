@@ -76,8 +76,9 @@ function advance(values: readonly unknown[], { name, isEach }: PathStep): unknow
   });
 }
 
-/** Own members only, so that a path never reaches what an object inherits. */
+/** Own members of objects only: a path never reaches what is inherited, nor an array's length. */
 function member(value: unknown, name: string): unknown {
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+  if (!Object.hasOwn(value, name)) return undefined;
   return (value as Record<string, unknown>)[name];
 }

@@ -79,6 +79,7 @@ function parseList(name: string, value: unknown, depth: number): Filter[] {
 }
 
 function parseField(path: string, condition: unknown, depth: number): Filter {
+  if (depth > FILTER_DEPTH_MAX) refuse(`a filter nests at most ${FILTER_DEPTH_MAX} levels`);
   checkPath(path);
   if (!isObject(condition) || !Object.keys(condition).some((name) => name.startsWith("$"))) {
     return { op: "eq", path, value: literal(path, condition) };
@@ -151,8 +152,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Containers are not written out: a deep one would exhaust the stack. */
 function describe(value: unknown): string {
-  return canonicalJson(value).slice(0, 60);
+  if (Array.isArray(value)) return "a list";
+  return isObject(value) ? "an object" : canonicalJson(value).slice(0, 60);
 }
 
 function refuse(reason: string): never {

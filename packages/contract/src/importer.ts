@@ -44,6 +44,8 @@ export interface SourceHead {
 /** A source to read once, decompressed, decoded to Unicode, byte order mark removed, bounded. */
 export interface Source {
   readonly name: string;
+  /** The beginning that `detect` saw, for formats that come in more than one shape. */
+  readonly head: SourceHead;
   /** The text in chunks of no particular cut. */
   text(): AsyncIterable<string>;
   /** Lines without their ends, numbered from 1; a line is limited in length. */
@@ -51,7 +53,9 @@ export interface Source {
   /**
    * The JSON values at a path of the document, in order, without holding the document in memory: `[]`
    * steps through an array, `*` through an object's members. `Results[]` gives each result; the empty
-   * path gives the whole document. Several paths may be asked for in one reading.
+   * path gives the whole document. Several paths may be asked for in one reading: `*` then stands for
+   * the members that no other path names, and a value that a longer path can step into is stepped into,
+   * not given out.
    */
   json(paths: readonly string[]): AsyncIterable<JsonFragment>;
 }

@@ -4,6 +4,7 @@ import { ContractError } from "./errors.ts";
 import { compilePath, pathSteps } from "./field-path.ts";
 import type { FieldPath } from "./field-path.ts";
 import type { Placements, ValueExpression } from "./placement.ts";
+import { asInstantMs } from "./value-expression.ts";
 
 /**
  * How records of a type may change.
@@ -165,12 +166,18 @@ function declaredPaths(type: RecordType): readonly string[] {
 
 const PATH_MEMBERS = new Set(["from", "path", "at", "id"]);
 const PATH_MAPS = new Set(["filters", "tags", "facts", "links"]);
+const FIELD_MAP = "fields";
 
 function collectPaths(placement: unknown, paths: string[]): void {
   if (typeof placement !== "object" || placement === null) return;
   for (const [name, value] of Object.entries(placement)) {
     if (typeof value === "string") {
       if (PATH_MEMBERS.has(name)) paths.push(value);
+    } else if (name === FIELD_MAP && typeof value === "object" && value !== null) {
+      // A series field is a bare path or an expression, a search field an object around one.
+      const fields = Object.values<unknown>({ ...value });
+      paths.push(...fields.filter((one) => typeof one === "string"));
+      for (const one of fields) collectPaths(one, paths);
     } else if (PATH_MAPS.has(name) && typeof value === "object" && value !== null) {
       const expressions = Object.values(value as Record<string, ValueExpression>);
       paths.push(...expressions.map(pathOf));
@@ -189,11 +196,5 @@ function hasField(schema: z.ZodObject, path: string): boolean {
 export function compileObservedAt(type: RecordType): (fields: unknown) => number | undefined {
   if (type.observedAt === undefined) return () => undefined;
   const read = compilePath(type.observedAt);
-  return (fields) => {
-    const value = read(fields)[0];
-    if (typeof value === "number") return value;
-    if (typeof value !== "string") return undefined;
-    const ms = Date.parse(value);
-    return Number.isNaN(ms) ? undefined : ms;
-  };
+  return (fields) => asInstantMs(read(fields)[0]);
 }

@@ -34,7 +34,8 @@ function compileWhere(
     return (record) => (condition(record).includes(where.equals) ? values(record) : []);
   }
   const elements = compilePath(shared);
-  const value = compilePath(path.slice(shared.length + 1));
+  const value =
+    path === shared ? (element: unknown) => [element] : compilePath(path.slice(shared.length + 1));
   const condition = compilePath(where.path.slice(shared.length + 1));
   return (record) => {
     const found: unknown[] = [];
@@ -103,11 +104,23 @@ export function asNumber(value: unknown): number | undefined {
   return typeof value === "bigint" ? Number(value) : undefined;
 }
 
-/** An instant as epoch milliseconds: a number is taken as such, text as RFC 3339; else `undefined`. */
+// RFC 3339 §5.6, with the zone, the time or the seconds left out where tools leave them out.
+const INSTANT = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$/i;
+const DAY_LENGTH = 10;
+
+/**
+ * An instant as epoch milliseconds: a number is taken as such, text as RFC 3339; else `undefined`.
+ *
+ * A time without a zone is UTC. `Date.parse` alone would take it as local time, and take other text
+ * for a year, so that the same record meant different instants on different machines.
+ */
 export function asInstantMs(value: unknown): number | undefined {
   if (typeof value === "number") return Number.isFinite(value) ? value : undefined;
   if (typeof value !== "string") return undefined;
-  const ms = Date.parse(value);
+  const match = INSTANT.exec(value);
+  if (match === null) return undefined;
+  const isLocal = match[1] === undefined && value.length > DAY_LENGTH;
+  const ms = Date.parse(isLocal ? `${value}Z` : value);
   return Number.isNaN(ms) ? undefined : ms;
 }
 

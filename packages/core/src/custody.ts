@@ -11,13 +11,16 @@ import type {
   PathAnswer,
   PathQuery,
 } from "@custody/stores/graph/port";
+import type { Cache } from "@custody/stores/cache/port";
+import type { Queue } from "@custody/stores/queue/port";
+import type { StreamEvent } from "@custody/stores/stream/port";
 import type { QuarantineRow } from "@custody/stores/relational/journal";
 import type { TablePage, TableQuery } from "@custody/stores/relational/port";
 import type { Scope } from "@custody/stores/scope";
 import type { SeriesAnswer, SeriesQuery } from "@custody/stores/series/port";
 
 import type { CommitOptions, CommitPart } from "./journal/commit-request.ts";
-import type { ProofBundle } from "./proof/build-proof.ts";
+import type { ProofBundle } from "./verify/proof-bundle.ts";
 import type { ProjectedRole } from "./stores.ts";
 
 /** A point in a tenant's journal to have been reached before an answer is given: a receipt or a sequence. */
@@ -318,6 +321,29 @@ export interface Custody extends AsyncDisposable {
     get(scope: Scope, key: string): Promise<AsyncIterable<Uint8Array> | undefined>;
     put(scope: Scope, key: string, bytes: AsyncIterable<Uint8Array>): Promise<BlobInfo>;
   };
+
+  /** Domain events: what was committed, by topic, in order for each record. */
+  readonly events: {
+    /** The topics that declared types are told on, sorted. */
+    topics(): readonly string[];
+    read(
+      scope: Scope,
+      topic: string,
+      options?: { readonly after?: string; readonly limit?: number },
+    ): Promise<readonly StreamEvent[]>;
+    /** Events a group has not acknowledged yet. */
+    poll(
+      scope: Scope,
+      topic: string,
+      group: string,
+      limit?: number,
+    ): Promise<readonly StreamEvent[]>;
+    acknowledge(scope: Scope, topic: string, group: string, offset: string): Promise<void>;
+  };
+  /** Tasks by priority, with leases, retries and schedules. */
+  queue(): Promise<Queue>;
+  /** Bytes, counters and rate limits that may vanish at any moment. */
+  cache(): Promise<Cache>;
 
   trace(scope: Scope, type: string, id: string): Promise<TraceReport>;
   proof(scope: Scope, type: string, id: string): Promise<ProofBundle>;

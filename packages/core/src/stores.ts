@@ -8,7 +8,7 @@ import type { JournalStore } from "@custody/stores/relational/journal";
 import type { RelationalStore } from "@custody/stores/relational/port";
 import type { SearchStore } from "@custody/stores/search/port";
 import type { SeriesStore } from "@custody/stores/series/port";
-import type { EventStream } from "@custody/stores/stream/port";
+import type { EventSource, EventStream } from "@custody/stores/stream/port";
 
 /** The projected stores by role. */
 export interface ProjectedStoresByRole {
@@ -38,7 +38,8 @@ export interface Stores extends AsyncDisposable {
   readonly blob: () => Promise<BlobStore>;
   readonly cache: () => Promise<Cache>;
   readonly queue: () => Promise<Queue>;
-  readonly stream: () => Promise<EventStream>;
+  /** The embedded stream reads its events from the given source, the journal. */
+  readonly stream: (source: EventSource) => Promise<EventStream>;
   readonly projected: <Role extends ProjectedRole>(
     role: Role,
   ) => Promise<ProjectedStoresByRole[Role]>;

@@ -15,6 +15,11 @@ export interface Collection<Placement> {
   readonly generation: number;
   /** How each type maps; most collections hold exactly one type. */
   readonly placements: Readonly<Record<string, Placement>>;
+  /**
+   * True when no record of it ever changes under its id (types of mode `append`): an engine may then
+   * append without looking for an older row. Leaving it out is always right, and slower.
+   */
+  readonly isAppendOnly?: boolean;
 }
 
 /** Rows of a sequence range, folded: equal counts and sums mean equal content. */

@@ -25,7 +25,12 @@ export interface RecordBatch {
    * where there was none. Present for types whose records can change, where a store needs it to
    * take back what the old version contributed (graphs and summaries).
    */
-  readonly previous?: { readonly text: Uint8Array; readonly offsets: Uint32Array };
+  readonly previous?: {
+    readonly text: Uint8Array;
+    readonly offsets: Uint32Array;
+    /** The version each had. A graph needs it to tell which of several sayings is taken back. */
+    readonly sequences?: Float64Array;
+  };
 }
 
 /** What one `apply` writes: batches in order, and how far the journal is read after them. */
@@ -33,6 +38,12 @@ export interface Delivery {
   readonly batches: readonly RecordBatch[];
   /** Every entry of the projection's types up to and including this sequence is in the batches or before. */
   readonly checkpoint: number;
+  /**
+   * The checkpoint from which it was read. A store whose rows are made of several records (summaries,
+   * graphs) refuses a delivery read from another place than where it stands with `conflict`, as
+   * `previous` would then not be what it holds. Left out: it is read from where the store stands.
+   */
+  readonly after?: number;
 }
 
 const parsed = new WeakMap<RecordBatch, readonly unknown[]>();
@@ -77,11 +88,14 @@ export function makeBatch(
     /** JSON text of the fields; left out for a deletion. */
     readonly text?: string;
     readonly previousText?: string;
+    readonly previousSequence?: number;
     readonly observedAt?: number;
   }[],
 ): RecordBatch {
   const { text, offsets } = joinTexts(records.map((record) => record.text ?? ""));
   const hasPrevious = records.some((record) => record.previousText !== undefined);
+  const hasSequences = records.some((record) => record.previousSequence !== undefined);
+  const previousSequences = Float64Array.from(records, (one) => one.previousSequence ?? 0);
   return {
     type,
     text,
@@ -91,7 +105,12 @@ export function makeBatch(
     observedAt: Float64Array.from(records, (record) => record.observedAt ?? Number.NaN),
     removed: Uint8Array.from(records, (record) => (record.text === undefined ? 1 : 0)),
     ...(hasPrevious
-      ? { previous: joinTexts(records.map((record) => record.previousText ?? "")) }
+      ? {
+          previous: {
+            ...joinTexts(records.map((record) => record.previousText ?? "")),
+            ...(hasSequences ? { sequences: previousSequences } : {}),
+          },
+        }
       : {}),
   };
 }

@@ -10,7 +10,7 @@ import type {
 import type { Scope } from "@custody/stores/scope";
 
 import type { Runtime } from "../runtime.ts";
-import type { DraftEntry } from "./draft-entry.ts";
+import type { EntryFacts } from "./draft-entry.ts";
 import { encodeEntry, entryHash, NO_PREVIOUS } from "./format/entry.ts";
 import type { EntrySource } from "./format/entry.ts";
 import { leafHash } from "./format/merkle.ts";
@@ -18,19 +18,27 @@ import { encodeTreeHead, signTreeHead } from "./format/tree-head.ts";
 import type { TreeHeadSigner } from "./format/tree-head.ts";
 import { TreeFrontier } from "./format/tree-frontier.ts";
 
-/** A draft and where its lines lie. */
+/** An entry to be and where its lines lie. */
 export interface PlacedEntry {
-  readonly draft: DraftEntry;
+  readonly facts: EntryFacts;
   readonly location: NewEntry["location"];
   /** Seals the lines for their place, when they are kept inline. */
   readonly seal?: (sequence: number) => Uint8Array;
 }
 
+/** Entries of a commit that are written together, with the segments they lie in. */
+export interface PlacedStep {
+  readonly entries: readonly PlacedEntry[];
+  readonly segments: readonly SegmentRow[];
+}
+
 /** One commit, written and sealed, that waits for its place in the journal. */
 export interface PlacedCommit {
   readonly commit: string;
-  readonly entries: readonly PlacedEntry[];
-  readonly segments: readonly SegmentRow[];
+  /** Written in steps, so that an import of any size is one commit in bounded memory. */
+  readonly steps: readonly PlacedStep[] | AsyncIterable<PlacedStep>;
+  /** An import: it gets a transaction of its own. */
+  readonly isLarge: boolean;
   readonly source: EntrySource;
   readonly idempotency?: { readonly kind: "import" | "idempotency"; readonly key: string };
   /** Hash of what was asked, kept with the receipt. */
@@ -58,6 +66,13 @@ interface Waiting {
   readonly resolve: (outcome: CommitOutcome) => void;
   readonly reject: (cause: unknown) => void;
 }
+
+interface Appended {
+  readonly head: JournalHead | undefined;
+  readonly outcome: CommitOutcome;
+}
+
+type Result = Appended | { readonly cause: unknown };
 
 // Commits that share one transaction; more would only make the first of them wait longer.
 const GROUP_MAX = 256;
@@ -98,38 +113,57 @@ export class Committer {
   async #drain(): Promise<void> {
     this.#isDraining = true;
     while (this.#waiting.length > 0) {
-      await this.#commitGroup(this.#waiting.splice(0, GROUP_MAX));
+      await this.#commitGroup(this.#nextGroup());
     }
     this.#isDraining = false;
+  }
+
+  /** The commits that come next and can share a transaction: a large one shares none. */
+  #nextGroup(): readonly Waiting[] {
+    const large = this.#waiting.findIndex(({ placed }) => placed.isLarge);
+    const size = large < 0 ? GROUP_MAX : Math.max(large, 1);
+    return this.#waiting.splice(0, Math.min(size, GROUP_MAX));
   }
 
   async #commitGroup(group: readonly Waiting[]): Promise<void> {
     const [first] = group;
     if (first === undefined) return;
+    const results = new Map<Waiting, Result>();
     let transaction: JournalTransaction | undefined;
-    const settled = new Map<Waiting, CommitOutcome>();
-    const failures = new Map<Waiting, unknown>();
     try {
       transaction = await this.#journal.begin(first.scope);
       const signer = await this.#signer(first.scope.tenant);
-      let head = transaction.head;
+      let { head } = transaction;
       for (const waiting of group) {
-        try {
-          const appended = await this.#append(transaction, head, waiting, signer);
-          head = appended.head;
-          settled.set(waiting, appended.outcome);
-        } catch (cause) {
-          failures.set(waiting, cause);
-        }
+        const result = await this.#tryAppend(transaction, head, waiting, signer);
+        results.set(waiting, result);
+        if ("outcome" in result) ({ head } = result);
       }
       await transaction.commit();
     } catch (cause) {
       await transaction?.rollback().catch(() => undefined);
-      for (const waiting of group) waiting.reject(failures.get(waiting) ?? cause);
+      for (const waiting of group) waiting.reject(cause);
       return;
     }
-    for (const [waiting, outcome] of settled) waiting.resolve(outcome);
-    for (const [waiting, cause] of failures) waiting.reject(cause);
+    for (const [waiting, result] of results) {
+      if ("outcome" in result) waiting.resolve(result.outcome);
+      else waiting.reject(result.cause);
+    }
+  }
+
+  /** A commit that fails alone is taken out of its group; the steps of a large one go with the transaction. */
+  async #tryAppend(
+    transaction: JournalTransaction,
+    head: JournalHead | undefined,
+    waiting: Waiting,
+    signer: TreeHeadSigner,
+  ): Promise<Result> {
+    try {
+      return await this.#append(transaction, head, waiting, signer);
+    } catch (cause) {
+      if (waiting.placed.isLarge) throw cause;
+      return { cause };
+    }
   }
 
   async #append(
@@ -137,56 +171,80 @@ export class Committer {
     head: JournalHead | undefined,
     { scope, placed }: Waiting,
     signer: TreeHeadSigner,
-  ): Promise<{ readonly head: JournalHead | undefined; readonly outcome: CommitOutcome }> {
+  ): Promise<Appended> {
     const state = await placed.recheck(transaction);
     if (state === "stale") return { head, outcome: { kind: "stale" } };
     if (state !== "holds") return { head, outcome: { kind: "replayed", receipt: state } };
     const chain = new EntryChain(head, this.#runtime);
-    for (const entry of placed.entries) chain.add(scope, placed, entry);
-    const next = chain.head();
+    let pending: PlacedStep | undefined;
+    for await (const step of placed.steps) {
+      if (pending !== undefined)
+        await this.#write(transaction, chain, { scope, placed, signer }, pending);
+      pending = step;
+    }
+    const last = pending ?? { entries: [], segments: [] };
+    const receipt = await this.#write(
+      transaction,
+      chain,
+      { scope, placed, signer, isLast: true },
+      last,
+    );
+    return { head: chain.head(), outcome: { kind: "committed", receipt } };
+  }
+
+  /** Chains the entries of one step and writes them; the last step also leaves the receipt. */
+  async #write(
+    transaction: JournalTransaction,
+    chain: EntryChain,
+    { scope, placed, signer, isLast = false }: WriteParts,
+    step: PlacedStep,
+  ): Promise<Receipt> {
+    const batch = step.entries.map((entry) => chain.add(scope, placed, entry));
+    const head = chain.head();
     const signed = await signTreeHead(
       {
         tenant: scope.tenant,
-        timeline: next.timeline,
-        size: next.sequence,
+        timeline: head.timeline,
+        size: head.sequence,
         root: Buffer.from(chain.frontier.root()).toString("hex"),
-        signedAt: next.lastReceivedAt,
+        signedAt: head.lastReceivedAt,
       },
       signer,
     );
-    const { commit, duplicates, rejected, idempotency } = placed;
+    const { commit, duplicates, rejected, idempotency, digest, tables } = placed;
     const receipt: Receipt = {
       tenant: scope.tenant,
-      timeline: next.timeline,
+      timeline: head.timeline,
       commit,
-      receivedAt: next.lastReceivedAt,
+      receivedAt: head.lastReceivedAt,
       entries: chain.receiptEntries,
       duplicates,
       rejected,
       head: signed,
       isReplay: false,
     };
+    const kept = { ...idempotency, receipt: JSON.stringify({ ...receipt, digest }) };
     await transaction.append({
-      head: next,
-      entries: chain.entries,
-      nodes: chain.nodes,
+      head,
+      entries: batch.map(({ entry }) => entry),
+      nodes: batch.flatMap(({ nodes }) => nodes),
       treeHead: encodeTreeHead(signed),
-      segments: placed.segments,
-      intents: placed.segments.map(({ segmentId }) => segmentId),
-      ...(idempotency === undefined
+      segments: step.segments,
+      intents: step.segments.map(({ segmentId }) => segmentId),
+      ...(idempotency === undefined || !isLast ? {} : { receipt: { ...idempotency, ...kept } }),
+      ...(tables === undefined || !isLast
         ? {}
-        : {
-            receipt: {
-              ...idempotency,
-              receipt: JSON.stringify({ ...receipt, digest: placed.digest }),
-            },
-          }),
-      ...(placed.tables === undefined
-        ? {}
-        : { tables: withSequence(placed.tables, chain.receiptEntries) }),
+        : { tables: withSequence(tables, chain.receiptEntries) }),
     });
-    return { head: next, outcome: { kind: "committed", receipt } };
+    return receipt;
   }
+}
+
+interface WriteParts {
+  readonly scope: Scope;
+  readonly placed: PlacedCommit;
+  readonly signer: TreeHeadSigner;
+  readonly isLast?: boolean;
 }
 
 /** Transactional rows carry the sequence of their entry, which is known only now. */
@@ -201,13 +259,16 @@ function withSequence(
   });
 }
 
+interface ChainedEntry {
+  readonly entry: NewEntry;
+  readonly nodes: JournalAppend["nodes"];
+}
+
 /** Entries being chained onto a head. */
 class EntryChain {
   readonly #runtime: Runtime;
   readonly #timeline: string;
   readonly frontier: TreeFrontier;
-  readonly entries: NewEntry[] = [];
-  readonly nodes: JournalAppend["nodes"][number][] = [];
   readonly receiptEntries: Receipt["entries"][number][] = [];
   #sequence: number;
   #lastHash: Uint8Array | undefined;
@@ -222,8 +283,8 @@ class EntryChain {
     this.#lastReceivedAt = head?.lastReceivedAt ?? 0;
   }
 
-  add(scope: Scope, placed: PlacedCommit, entry: PlacedEntry): void {
-    const { draft, location, seal } = entry;
+  add(scope: Scope, placed: PlacedCommit, entry: PlacedEntry): ChainedEntry {
+    const { facts, location, seal } = entry;
     const sequence = this.#sequence + 1;
     const receivedAt = Math.max(this.#runtime.clock(), this.#lastReceivedAt);
     const bytes = encodeEntry({
@@ -231,51 +292,49 @@ class EntryChain {
       tenant: scope.tenant,
       sequence,
       commit: placed.commit,
-      type: draft.type.name,
-      typeVersion: draft.type.declaration.version,
-      operation: draft.operation,
-      count: draft.ids.length,
-      root: Buffer.from(draft.root).toString("hex"),
+      type: facts.type.name,
+      typeVersion: facts.type.declaration.version,
+      operation: facts.operation,
+      count: facts.ids.length,
+      root: Buffer.from(facts.root).toString("hex"),
       actor: scope.actor,
       source: placed.source,
       idempotency: placed.idempotency?.key ?? null,
-      observedFrom: draft.observedFrom,
-      observedTo: draft.observedTo,
+      observedFrom: facts.observedFrom,
+      observedTo: facts.observedTo,
       receivedAt,
       previous:
         this.#lastHash === undefined ? NO_PREVIOUS : Buffer.from(this.#lastHash).toString("hex"),
       ...(placed.supersedes === undefined ? {} : { supersedes: placed.supersedes }),
     });
     const hash = entryHash(bytes);
-    this.nodes.push(...this.frontier.append(hash), {
-      level: 0,
-      index: sequence - 1,
-      hash: leafHash(hash),
-    });
-    this.entries.push({
+    const leaf = { level: 0, index: sequence - 1, hash: leafHash(hash) };
+    const nodes = [leaf, ...this.frontier.append(hash)];
+    const chained: NewEntry = {
       sequence,
       hash,
       bytes,
       commit: placed.commit,
-      type: draft.type.name,
-      operation: draft.operation,
-      count: draft.ids.length,
+      type: facts.type.name,
+      operation: facts.operation,
+      count: facts.ids.length,
       receivedAt,
       location,
-      ids: draft.ids,
-      contentHashes: draft.contentHashes,
+      ids: facts.ids,
+      contentHashes: facts.contentHashes,
       ...(seal === undefined ? {} : { lines: seal(sequence) }),
-    });
+    };
     this.receiptEntries.push({
-      type: draft.type.name,
-      operation: draft.operation,
+      type: facts.type.name,
+      operation: facts.operation,
       sequence,
       entryHash: Buffer.from(hash).toString("hex"),
-      accepted: draft.ids.length,
+      accepted: facts.ids.length,
     });
     this.#sequence = sequence;
     this.#lastHash = hash;
     this.#lastReceivedAt = receivedAt;
+    return { entry: chained, nodes };
   }
 
   head(): JournalHead {

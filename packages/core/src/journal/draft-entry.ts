@@ -23,21 +23,31 @@ export interface DraftLine {
   readonly contentHash: Uint8Array;
 }
 
-/** An entry that lacks only its place in the journal. */
-export interface DraftEntry {
+/** What an entry commits to, and what the id index takes from it: all but the lines themselves. */
+export interface EntryFacts {
   readonly type: CompiledType;
   readonly operation: EntryOperation;
-  readonly lines: Lines;
   readonly root: Uint8Array;
   readonly ids: readonly string[];
   /** 16 bytes a line. */
   readonly contentHashes: Uint8Array;
   readonly observedFrom: number | null;
   readonly observedTo: number | null;
+}
+
+/** An entry that lacks only its place in the journal. */
+export interface DraftEntry extends EntryFacts {
+  readonly lines: Lines;
   /** Instants by line, NaN for none. */
   readonly observedAt: Float64Array;
   /** The open fields by line, as the stores will get them. */
   readonly open: { readonly text: Uint8Array; readonly offsets: Uint32Array };
+}
+
+/** The facts of a draft, without its lines. */
+export function entryFacts(draft: DraftEntry): EntryFacts {
+  const { type, operation, root, ids, contentHashes, observedFrom, observedTo } = draft;
+  return { type, operation, root, ids, contentHashes, observedFrom, observedTo };
 }
 
 /**

@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 
 import { checkTenant, uuidV7 } from "@custody/contract/ids";
 import { canonicalJson } from "@custody/contract/json";
-import type { Receipt } from "@custody/contract/receipt";
+import type { Receipt, SignedTreeHead } from "@custody/contract/receipt";
 import type { JournalStore, JournalTransaction } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
@@ -13,11 +13,13 @@ import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CommitOptions, CommitPart, CommitRecord, Rejection } from "./commit-request.ts";
 import { Committer } from "./committer.ts";
-import type { PlacedCommit, PlacedEntry } from "./committer.ts";
+import type { CommitOutcome, PlacedCommit, PlacedEntry, PlacedStep } from "./committer.ts";
 import { CommitDecider } from "./decide-commit.ts";
 import type { Decision, PreparedPart } from "./decide-commit.ts";
 import { draftBatch } from "./draft-entry.ts";
 import type { DraftEntry } from "./draft-entry.ts";
+import { EMPTY_ROOT } from "./format/merkle.ts";
+import { decodeTreeHead, signTreeHead } from "./format/tree-head.ts";
 import type { JournalReader } from "./journal-reader.ts";
 import type { LineStore } from "./line-store.ts";
 import type { FieldSealer } from "./seal-records.ts";
@@ -93,17 +95,53 @@ export class Journal {
       return { receipt: replay(earlier, request.digest), rejections: [] };
     }
     const decision = await this.#decider.decide(scope, prepared, options);
-    const placed = await this.#place(scope, decision, options, request);
-    const outcome = await this.#committer(scope.tenant).submit(scope, placed);
+    if (decision.drafts.length === 0) return this.#nothingNew(scope, decision);
+    const { placed, segments } = await this.#place(scope, decision, options, request);
+    const outcome = await this.submit(scope, placed);
     if (outcome.kind !== "committed") {
-      await store.dropIntents(
-        scope,
-        placed.segments.map(({ segmentId }) => segmentId),
-      );
+      await this.#parts.lines.abandon(scope, segments);
       return outcome.kind === "stale" ? undefined : { receipt: outcome.receipt, rejections: [] };
     }
     this.#handOver(scope, decision.drafts, outcome.receipt);
     return { receipt: outcome.receipt, rejections: decision.rejections };
+  }
+
+  /** Takes a commit whose lines are written already: an import. */
+  async submit(scope: Scope, placed: PlacedCommit): Promise<CommitOutcome> {
+    return this.#committer(scope.tenant).submit(scope, placed);
+  }
+
+  /** Tells what was committed, so that projectors begin. */
+  announce(scope: Scope, receipt: Receipt): void {
+    this.#parts.onCommit(scope, receipt);
+  }
+
+  /** The receipt of a commit that holds nothing that was not there: no entry, and the head as it is. */
+  async #nothingNew(scope: Scope, decision: Decision): Promise<CommitResult> {
+    const { runtime } = this.#parts;
+    const head = await this.head(scope);
+    const receipt: Receipt = {
+      tenant: scope.tenant,
+      timeline: head.timeline,
+      commit: uuidV7(runtime.clock(), runtime.random(10)),
+      receivedAt: runtime.clock(),
+      entries: [],
+      duplicates: decision.duplicates,
+      rejected: decision.rejected,
+      head,
+      isReplay: false,
+    };
+    return { receipt, rejections: decision.rejections };
+  }
+
+  /** The tenant's latest signed head; of an empty journal, one signed now. */
+  async head(scope: Scope): Promise<SignedTreeHead> {
+    const { store, keys, runtime } = this.#parts;
+    const stored = await store.treeHead(scope);
+    if (stored !== undefined) return decodeTreeHead(stored);
+    const root = Buffer.from(EMPTY_ROOT).toString("hex");
+    const empty = { tenant: scope.tenant, timeline: "0".repeat(32), size: 0, root };
+    return signTreeHead({ ...empty, signedAt: runtime.clock() }, await keys.signer(scope.tenant));
   }
 
   /** Gives the decoded records to the projectors, so that none of them reads a segment back. */
@@ -121,20 +159,20 @@ export class Journal {
     decision: Decision,
     options: CommitOptions,
     request: RequestKey | undefined,
-  ): Promise<PlacedCommit> {
+  ): Promise<{ readonly placed: PlacedCommit; readonly segments: PlacedStep["segments"] }> {
     const { runtime, lines } = this.#parts;
     const bytes = decision.drafts.reduce(
       (sum, { lines: { offsets } }) => sum + (offsets.at(-1) ?? 0),
       0,
     );
-    const { entries, segments } =
+    const step =
       bytes <= INLINE_BYTES_MAX
         ? { entries: await this.#inline(scope, decision.drafts), segments: [] }
         : await inSegment(lines, scope, decision.drafts);
-    return {
+    const placed: PlacedCommit = {
       commit: uuidV7(runtime.clock(), runtime.random(10)),
-      entries,
-      segments,
+      steps: [step],
+      isLarge: false,
       source: options.source ?? {},
       ...(request === undefined
         ? {}
@@ -148,13 +186,14 @@ export class Journal {
       tables: tableWrites(decision.rows),
       recheck: (transaction) => recheck(transaction, decision, request),
     };
+    return { placed, segments: step.segments };
   }
 
   async #inline(scope: Scope, drafts: readonly DraftEntry[]): Promise<readonly PlacedEntry[]> {
     const entries: PlacedEntry[] = [];
     for (const draft of drafts) {
       const seal = await this.#parts.lines.packInline(scope, draft.lines);
-      entries.push({ draft, location: { kind: "inline" }, seal });
+      entries.push({ facts: draft, location: { kind: "inline" }, seal });
     }
     return entries;
   }
@@ -174,16 +213,13 @@ async function inSegment(
   lines: LineStore,
   scope: Scope,
   drafts: readonly DraftEntry[],
-): Promise<{
-  readonly entries: readonly PlacedEntry[];
-  readonly segments: PlacedCommit["segments"];
-}> {
+): Promise<PlacedStep> {
   const row = await lines.writeSegment(scope, drafts);
   let firstLine = 0;
   const entries = drafts.map((draft): PlacedEntry => {
     const location = { kind: "segment", segmentId: row.segmentId, firstLine } as const;
     firstLine += draft.ids.length;
-    return { draft, location };
+    return { facts: draft, location };
   });
   return { entries, segments: [row] };
 }

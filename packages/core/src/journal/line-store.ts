@@ -79,6 +79,17 @@ export class LineStore {
     return written.row;
   }
 
+  /** Removes segments that no commit will use: the intents first, then the files. */
+  async abandon(scope: Scope, segments: readonly SegmentRow[]): Promise<void> {
+    const { journal, blob } = this.#parts;
+    if (segments.length === 0) return;
+    await journal.dropIntents(
+      scope,
+      segments.map(({ segmentId }) => segmentId),
+    );
+    for (const { blobKey } of segments) await blob.delete(scope, blobKey);
+  }
+
   /** Compresses the lines of a small commit, to be sealed once its sequence is known. */
   async packInline(scope: Scope, lines: Lines): Promise<(sequence: number) => Uint8Array> {
     const { runtime } = this.#parts;

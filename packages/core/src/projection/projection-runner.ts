@@ -84,6 +84,11 @@ export class ProjectionRunner {
     if (failed !== undefined) throw failed.reason;
   }
 
+  /** Makes every collection of the choice exist, so that it can be read before its first record. */
+  async prepare(scope: Scope, choice: ProjectionChoice): Promise<void> {
+    for (const plan of this.plans(scope, choice)) await this.#generations(scope, plan);
+  }
+
   /** Starts catching up in the background; what fails is seen in the projector's condition. */
   notify(scope: Scope, types: ReadonlySet<string>): void {
     const endless = { ...scope, deadline: Number.POSITIVE_INFINITY };
@@ -129,6 +134,8 @@ export class ProjectionRunner {
   }
 
   async #catchUpPlan(scope: Scope, plan: ProjectionPlan): Promise<void> {
+    // What has no record yet is made when it is first read or written.
+    if ((await this.#parts.journal.lastSequence(scope, plan.types)) === 0) return;
     const projector = await this.active(scope, plan);
     await projector.catchUp();
     const state = await this.#generations(scope, plan);

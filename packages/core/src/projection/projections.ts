@@ -49,18 +49,10 @@ function plansOfType(type: CompiledType): readonly ProjectionPlan[] {
   return [
     ...(document === undefined ? [] : [of("document", document)]),
     ...(search === undefined ? [] : [of("search", search)]),
-    ...(series === undefined || series.length === 0 ? [] : [of("series", withInstant(type))]),
+    ...(series === undefined || series.length === 0 ? [] : [of("series", series)]),
     ...(relational === undefined ? [] : [of("relational", { table: relational })]),
     of("analytics", type.analytics),
   ];
-}
-
-/** Fills in the instant of points: the record's observed time unless the placement says otherwise. */
-function withInstant(type: CompiledType): unknown {
-  const { observedAt, placements } = type.declaration;
-  return (placements.series ?? []).map((series) =>
-    series.at !== undefined || observedAt === undefined ? series : { ...series, at: observedAt },
-  );
 }
 
 function planGraph(types: readonly CompiledType[]): ProjectionPlan | undefined {

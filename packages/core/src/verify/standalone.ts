@@ -172,19 +172,7 @@ function checkTrustedHead(bundle: Members, { head, consistency }: Trusted): stri
 /** The root to which a path leads (2.1.3.2). */
 function rootOf(leaf: Buffer, index: number, size: number, path: readonly Buffer[]): Buffer {
   if (index >= size) throw new Error(`there is no leaf ${index} in a tree of ${size}`);
-  let [position, last, hash] = [index, size - 1, leaf];
-  for (const sibling of path) {
-    if (last === 0) throw new Error("the path is too long");
-    if (position % 2 === 1 || position === last) {
-      hash = hashNode(sibling, hash);
-      while (position % 2 === 0 && position !== 0) [position, last] = [half(position), half(last)];
-    } else {
-      hash = hashNode(hash, sibling);
-    }
-    [position, last] = [half(position), half(last)];
-  }
-  if (last !== 0) throw new Error("the path is too short");
-  return hash;
+  return climb(leaf, index, size - 1, path).after;
 }
 
 /** That an earlier tree is a beginning of a later one (2.1.4.2). */
@@ -192,12 +180,19 @@ function checkConsistency(earlier: Members, later: Members, given: readonly Buff
   const from = whole(earlier, "size");
   if (from === 0) return;
   const fromRoot = Buffer.from(text(earlier, "root"), "hex");
-  const isWhole = Number.isInteger(Math.log2(from));
-  const [first, ...path] = isWhole ? [fromRoot, ...given] : given;
+  const isComplete = Number.isInteger(Math.log2(from));
+  const [first, ...path] = isComplete ? [fromRoot, ...given] : given;
   if (first === undefined) throw new Error("the path is too short");
   let [position, last] = [from - 1, whole(later, "size") - 1];
   while (position % 2 === 1) [position, last] = [half(position), half(last)];
-  let [before, after] = [first, first];
+  const { before, after } = climb(first, position, last, path);
+  if (!before.equals(fromRoot) || after.toString("hex") !== text(later, "root"))
+    throw new Error("the later journal does not continue the earlier one: history was rewritten");
+}
+
+/** Climbs a path: `after` takes up every step, `before` only those to its left. */
+function climb(start: Buffer, index: number, lastIndex: number, path: readonly Buffer[]) {
+  let [position, last, before, after] = [index, lastIndex, start, start];
   for (const step of path) {
     if (last === 0) throw new Error("the path is too long");
     if (position % 2 === 1 || position === last) {
@@ -208,9 +203,8 @@ function checkConsistency(earlier: Members, later: Members, given: readonly Buff
     }
     [position, last] = [half(position), half(last)];
   }
-  const isSame = before.equals(fromRoot) && after.toString("hex") === text(later, "root");
-  if (last !== 0 || !isSame)
-    throw new Error("the later journal does not continue the earlier one: history was rewritten");
+  if (last !== 0) throw new Error("the path is too short");
+  return { before, after };
 }
 
 const half = (value: number): number => Math.floor(value / 2);

@@ -18,9 +18,13 @@ export interface DocumentStore extends ProjectedStore<DocumentPlacement> {
    *
    * Comparison follows MongoDB's: `gt` and its kin hold only within one kind (text or number), text
    * by code point; `eq null` holds for absent fields too; `ne` and `nin` hold where `eq` and `in`
-   * do not. A path names own members only. Ties in `sort` are broken by id.
+   * do not. A path names own members only, a `[]` in it changes nothing, and a number is a name. Ties
+   * in `sort` are broken by id. A document sorts by its least value at the path (greatest for `desc`);
+   * absent is less than numbers, numbers less than text, text less than objects, then false, true.
+   * A collection that was never prepared is empty.
    *
-   * @throws StoreError `refused` for a malformed cursor or one of another query.
+   * @throws StoreError `refused` for a malformed cursor or one of another query, `limit` for a page or
+   *   a sort beyond the limits.
    */
   find(
     scope: Scope,
@@ -68,4 +72,6 @@ export interface DocumentLimits {
   readonly documentBytesMax: number;
   /** Documents in a page. */
   readonly pageMax: number;
+  /** Objects and arrays within one another in one document; a deeper one is `refused`. */
+  readonly depthMax: number;
 }

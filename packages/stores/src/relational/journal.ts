@@ -44,7 +44,7 @@ export interface JournalStore extends AsyncDisposable {
     type: string,
     keys: readonly { readonly id: string; readonly sequence: number }[],
   ): Promise<readonly (IdPosition | undefined)[]>;
-  /** Live and ever-seen ids of a type, and how many entries hold them. */
+  /** How many ids of a type are live (their latest version is no deletion), and how many were ever seen. */
   count(scope: Scope, type: string): Promise<{ readonly live: number; readonly total: number }>;
 
   /** Sealed lines of entries that were committed inline, by sequence. */
@@ -57,8 +57,20 @@ export interface JournalStore extends AsyncDisposable {
   /** The signed head with exactly `size` entries, or the latest. */
   treeHead(scope: Scope, size?: number): Promise<Uint8Array | undefined>;
 
+  /** Signed heads with more than `afterSize` entries, by size ascending. */
+  treeHeads(scope: Scope, afterSize: number, limit: number): Promise<readonly Uint8Array[]>;
+
   segment(scope: Scope, segmentId: string): Promise<SegmentRow | undefined>;
   segments(scope: Scope, after: string | undefined, limit: number): Promise<readonly SegmentRow[]>;
+
+  /**
+   * Moves the lines of entries into a new segment, in one transaction: the segment's intent is used
+   * up, the entries' locations point to it, inline lines are dropped, and `dropped` segments leave
+   * the catalogue (their files become the caller's to delete). Entries themselves never change.
+   *
+   * @throws StoreError `conflict` when the intent is gone or an entry no longer lies where `from` says.
+   */
+  relocate(scope: Scope, change: Relocation): Promise<void>;
 
   /** Registers a segment about to be written, in a transaction of its own. */
   putIntent(scope: Scope, intent: SegmentIntent): Promise<void>;
@@ -86,13 +98,11 @@ export interface JournalStore extends AsyncDisposable {
       readonly role?: string;
       readonly collection?: string;
       readonly limit: number;
-      readonly after?: string;
+      /** The last row of the page before; rows come by role, collection, type and id. */
+      readonly after?: QuarantineKey;
     },
   ): Promise<readonly QuarantineRow[]>;
-  dropQuarantine(
-    scope: Scope,
-    rows: readonly Pick<QuarantineRow, "role" | "collection" | "type" | "id">[],
-  ): Promise<void>;
+  dropQuarantine(scope: Scope, rows: readonly QuarantineKey[]): Promise<void>;
 
   /** Rows of a transactional type's table as they stand; for reconciliation and look-ups inside core. */
   tableRows(
@@ -190,6 +200,17 @@ export interface StoredEntry extends EntryColumns {
   readonly location: LineLocation;
 }
 
+/** What a compaction changes in the catalogue. */
+export interface Relocation {
+  readonly segment: SegmentRow;
+  readonly entries: readonly {
+    readonly sequence: number;
+    readonly from: LineLocation;
+    readonly firstLine: number;
+  }[];
+  readonly dropped: readonly string[];
+}
+
 export interface IdPosition {
   readonly sequence: number;
   /** Line number within the entry, from 0. */
@@ -227,6 +248,9 @@ export interface QuarantineRow {
   /** Epoch milliseconds. */
   readonly at: number;
 }
+
+/** What names a quarantined record. */
+export type QuarantineKey = Pick<QuarantineRow, "role" | "collection" | "type" | "id">;
 
 /** Rows of a transactional type's table, written within the commit. */
 export interface TableWrite {

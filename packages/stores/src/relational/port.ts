@@ -16,17 +16,36 @@ export type TablePlacement =
  *
  * A table has `_id` and `_sequence` beside its columns. A summary has its key columns and one column
  * a measure; tables of counts are JSON objects with sorted names. Summaries are kept up to date from
- * deliveries alone and equal a full recomputation.
+ * deliveries alone and equal a full recomputation. Keys are text or null, sums are exact and shown as
+ * the nearest double, extremes of RFC 3339 texts are epoch milliseconds, and a histogram's ranges are
+ * named by their lower edge (`>=0.5`, below the first `<0`). Uniqueness is not enforced: the journal has
+ * accepted the records, and a projection must not refuse what it holds.
  */
 export interface RelationalStore extends ProjectedStore<TablePlacement> {
   readonly role: "relational";
+  readonly limits: RelationalLimits;
 
-  /** Rows that meet a filter whose paths are column names. @throws StoreError `refused` for an unknown column. */
+  /**
+   * Rows that meet a filter whose paths are column names; a summary's rows have no `_id`.
+   *
+   * A comparison holds only within a column's type; a `text[]` column meets it with any element, a
+   * `json` column is compared as canonical JSON text, and of vectors and tables of counts only
+   * `$exists` can be asked. A null comes before every value in ascending order, ties are broken by id
+   * (a summary's by key). A collection that was never prepared is empty.
+   *
+   * @throws StoreError `refused` for an unknown column, a comparison the column does not know, or a
+   *   malformed cursor, `limit` for a page beyond the limits.
+   */
   select(
     scope: Scope,
     collection: Collection<TablePlacement>,
     query: TableQuery,
   ): Promise<TablePage>;
+}
+
+export interface RelationalLimits {
+  /** Rows in a page. */
+  readonly pageMax: number;
 }
 
 export interface TableQuery {

@@ -14,8 +14,15 @@ export interface SearchStore extends ProjectedStore<SearchPlacement> {
   /**
    * Lists hits, best first, ties by id.
    *
+   * Case and diacritics are folded; a term of several words is a phrase; one without a letter or
+   * digit is left out. `{op: "and", parts: []}` meets everything, with a score of 0. A fuzzy term
+   * stands for the 50 nearest words (insertions, deletions and replacements of letters). Filter values
+   * compare as in the document store. A score changes when records are written, so pages of one
+   * search are exact only while nothing is. A collection that was never prepared is empty.
+   *
    * @throws StoreError `unsupported` for a fuzzy term where `capabilities.isFuzzy` is false,
-   *   `refused` for a malformed cursor or an unknown field.
+   *   `refused` for a malformed cursor, one of another search, or an unknown field or filter, `limit`
+   *   for a page or a number of facets over the limits.
    */
   search(
     scope: Scope,
@@ -25,8 +32,9 @@ export interface SearchStore extends ProjectedStore<SearchPlacement> {
 
   /**
    * Marks what the expression meets in given texts, with the engine's own tokenizer and rules. Each
-   * hit is put between `mark.open` and `mark.close`; texts longer than `lengthMax` characters are
-   * cut around the hits.
+   * hit is put between `mark.open` and `mark.close`. Of a text longer than `lengthMax` characters the
+   * part around the first hit is given, with "…" where it was cut; marks and dots do not count. Texts
+   * are marked, not escaped: escaping for a page is the caller's, before or with marks of its own.
    */
   highlight(
     scope: Scope,
@@ -43,8 +51,12 @@ export interface SearchCapabilities {
 }
 
 export interface SearchLimits {
+  /** Hits in a page. */
   readonly pageMax: number;
+  /** Facets one query may ask for. */
   readonly facetsMax: number;
+  /** Values listed for a facet, the most frequent first, then by text. */
+  readonly facetValuesMax: number;
 }
 
 export interface SearchQuery {

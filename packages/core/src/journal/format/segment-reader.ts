@@ -179,8 +179,10 @@ export class SegmentReader {
       const found: number[] = [];
       // Equal ids may run over a block's end, so the search begins at the last block that starts below.
       const first = lastAtMost(idBlocks, (block) => block.firstId < id) ?? 0;
-      for (let number = first; (idBlocks[number]?.firstId ?? "\uffff") <= id; number += 1)
-        for (const [other, line] of await this.#readIds(number)) if (other === id) found.push(line);
+      for (const [index, block] of idBlocks.entries()) {
+        if (index < first || block.firstId > id) continue;
+        for (const [other, line] of await this.#readIds(index)) if (other === id) found.push(line);
+      }
       return found;
     });
   }

@@ -1,0 +1,309 @@
+import type { Pack } from "@custody/contract/importer";
+import { STORE_ROLES } from "@custody/contract/placement";
+import type { Receipt } from "@custody/contract/receipt";
+import type { Scope } from "@custody/stores/scope";
+
+import type { Custody, TypeInfo } from "./custody.ts";
+import { importFile } from "./import/import-file.ts";
+import { OriginalFiles } from "./import/original-files.ts";
+import type { SourceReading } from "./import/source-reading.ts";
+import { CommitDecider } from "./journal/decide-commit.ts";
+import { JournalReader } from "./journal/journal-reader.ts";
+import { Journal } from "./journal/journal.ts";
+import { LineStore } from "./journal/line-store.ts";
+import { fieldOpener, fieldSealer } from "./journal/seal-records.ts";
+import type { KeyService } from "./keys/key-service.ts";
+import { AuditLog } from "./operations/audit.ts";
+import { collect, compact } from "./operations/compact.ts";
+import { createQuarantine } from "./operations/quarantine-operations.ts";
+import { reconcile } from "./operations/reconcile.ts";
+import { readStatus } from "./operations/status.ts";
+import { requirePosition, trace } from "./operations/trace.ts";
+import { DeliverySource } from "./projection/delivery-source.ts";
+import type { DeliveryLimits } from "./projection/delivery-source.ts";
+import { ProjectionRunner } from "./projection/projection-runner.ts";
+import type { Projection } from "./projection/projections.ts";
+import { proveLine } from "./proof/prove.ts";
+import { journalEvents, topicsOf } from "./query/journal-events.ts";
+import { createReads } from "./query/reads.ts";
+import { Readiness } from "./query/readiness.ts";
+import type { CompiledType } from "./records/compiled-type.ts";
+import { fieldPathsOf } from "./records/compiled-type.ts";
+import { acceptTypes } from "./records/type-changes.ts";
+import { TypeRegistry } from "./records/type-registry.ts";
+import type { Runtime } from "./runtime.ts";
+import type { Stores } from "./stores.ts";
+import { verifyJournals } from "./verify/verify-journal.ts";
+
+/** What an installation is made of. */
+export interface CustodyParts {
+  readonly packs: readonly Pack[];
+  readonly stores: Stores;
+  readonly keys: KeyService;
+  readonly runtime: Runtime;
+  readonly reading: SourceReading;
+  readonly settings: CustodySettings;
+  /** Told after each delivery to a store. */
+  readonly onProjected?: (applied: {
+    readonly projection: Projection;
+    readonly records: number;
+  }) => void;
+}
+
+export interface CustodySettings {
+  /** Whether what is written is encrypted. */
+  readonly isSealed: boolean;
+  /** Whether a read that names no point waits for the journal's present end. */
+  readonly isHeadAwaited: boolean;
+  /** Lets types lose fields. */
+  readonly acceptLoss: boolean;
+  /** Decoded records kept for projectors, in bytes. */
+  readonly recentBytesMax: number;
+  readonly delivery: DeliveryLimits;
+}
+
+/** Defaults of {@link CustodySettings}, sized so that an installation stays within 512 MB. */
+export const CUSTODY_SETTINGS: CustodySettings = {
+  isSealed: true,
+  isHeadAwaited: false,
+  acceptLoss: false,
+  recentBytesMax: 48 * 1024 * 1024,
+  delivery: { recordsMax: 4_000, bytesMax: 16 * 1024 * 1024 },
+};
+
+/** Puts the parts together to the library's one object. */
+export async function createCustody(parts: CustodyParts): Promise<Custody> {
+  const { stores, keys, runtime, settings } = parts;
+  const registry = new TypeRegistry(parts.packs);
+  const journalStore = await stores.journal();
+  const blob = await stores.blob();
+  const { isSealed } = settings;
+  const lines = new LineStore({ journal: journalStore, blob, keys, runtime, isSealed });
+  const opener = fieldOpener(keys);
+  const sealer = fieldSealer(keys, runtime);
+  const reader = new JournalReader({
+    journal: journalStore,
+    lines,
+    registry,
+    opener,
+    recentBytesMax: settings.recentBytesMax,
+  });
+  const source = new DeliverySource(journalStore, reader, settings.delivery);
+  const { onProjected } = parts;
+  const runner = new ProjectionRunner({
+    registry,
+    stores,
+    journal: journalStore,
+    source,
+    runtime,
+    ...(onProjected === undefined ? {} : { onProgress: onProjected }),
+  });
+  const onCommit = (scope: Scope, receipt: Receipt): void =>
+    runner.notify(scope, new Set(receipt.entries.map(({ type }) => type)));
+  const journal = new Journal({
+    registry,
+    store: journalStore,
+    lines,
+    reader,
+    keys,
+    sealer,
+    runtime,
+    onCommit,
+  });
+  const accepted = new Set<string>();
+  const accept = async (scope: Scope): Promise<void> => {
+    if (accepted.has(scope.tenant)) return;
+    await acceptTypes(journalStore, scope, registry, { acceptLoss: settings.acceptLoss });
+    accepted.add(scope.tenant);
+  };
+  const context = {
+    ...parts,
+    registry,
+    journal: journalStore,
+    journalWriter: journal,
+    blob,
+    lines,
+    reader,
+    runner,
+    sealer,
+    accept,
+    isSealed,
+    audit: new AuditLog(journal, runtime),
+    readiness: new Readiness({
+      runner,
+      journal: journalStore,
+      runtime,
+      isHeadAwaited: settings.isHeadAwaited,
+    }),
+    originals: new OriginalFiles({ blob: () => stores.blob(), keys, runtime, isSealed }),
+  };
+  return assemble(context);
+}
+
+type Context = Omit<CustodyParts, "onProjected"> & {
+  readonly registry: TypeRegistry;
+  readonly journal: Awaited<ReturnType<Stores["journal"]>>;
+  readonly journalWriter: Journal;
+  readonly blob: Awaited<ReturnType<Stores["blob"]>>;
+  readonly lines: LineStore;
+  readonly reader: JournalReader;
+  readonly runner: ProjectionRunner;
+  readonly sealer: ReturnType<typeof fieldSealer>;
+  readonly accept: (scope: Scope) => Promise<void>;
+  readonly isSealed: boolean;
+  readonly audit: AuditLog;
+  readonly readiness: Readiness;
+  readonly originals: OriginalFiles;
+};
+
+function assemble(context: Context): Custody {
+  return {
+    ...writing(context),
+    ...createReads(context),
+    ...proving(context),
+    ...operating(context),
+    ...signalling(context),
+    async [Symbol.asyncDispose]() {
+      await context.runner.close();
+      await context.stores[Symbol.asyncDispose]();
+      await context.keys[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function writing(context: Context): Pick<Custody, "commit" | "import" | "blob"> {
+  const { audit, originals, accept, journalWriter, registry } = context;
+  const decider = new CommitDecider({ ...context, store: context.journal });
+  return {
+    commit: async (scope, parts, options) => {
+      await accept(scope);
+      return (await journalWriter.commit(scope, parts, options)).receipt;
+    },
+    import: async (scope, open, options) => {
+      await accept(scope);
+      const action = { action: "import", resource: options.name };
+      const importer = {
+        ...context,
+        journal: journalWriter,
+        store: context.journal,
+        decider,
+        registry,
+      };
+      return audit.around(scope, action, () => importFile(importer, scope, open, options));
+    },
+    blob: {
+      list: (scope, prefix, options = {}) =>
+        context.blob.list(scope, prefix, { limit: 1_000, ...options }),
+      get: (scope, key) =>
+        audit.around(scope, { action: "blob.get", resource: key }, () => originals.get(scope, key)),
+      put: (scope, key, bytes) =>
+        audit.around(scope, { action: "blob.put", resource: key }, () =>
+          originals.put(scope, key, bytes),
+        ),
+    },
+  };
+}
+
+function signalling(context: Context): Pick<Custody, "events" | "queue" | "cache"> {
+  const { stores, registry } = context;
+  const stream = (): ReturnType<Stores["stream"]> => stores.stream(journalEvents(context));
+  return {
+    events: {
+      topics: () => topicsOf(registry),
+      read: async (scope, topic, { after = "0", limit = 100 } = {}) =>
+        (await stream()).read(scope, topic, { after, limit }),
+      poll: async (scope, topic, group, limit = 100) =>
+        (await stream()).poll(scope, topic, group, limit),
+      acknowledge: async (scope, topic, group, offset) =>
+        (await stream()).acknowledge(scope, topic, group, offset),
+    },
+    queue: () => stores.queue(),
+    cache: () => stores.cache(),
+  };
+}
+
+function proving(context: Context): Pick<Custody, "trace" | "proof" | "verify"> {
+  const { audit, journal, registry } = context;
+  return {
+    trace: (scope, type, id) => trace(context, scope, type, id),
+    proof: (scope, type, id) =>
+      audit.around(scope, { action: "proof", resource: `${type} ${id}` }, async () => {
+        const home = registry.home(scope, registry.require(type));
+        return proveLine(context, home, await requirePosition(journal, home, type, id));
+      }),
+    verify: async (scope, options = {}) => {
+      const tenants = options.allTenants === true ? await journal.tenants() : [scope.tenant];
+      const scopes = tenants.map((tenant) => ({ ...scope, tenant }));
+      const report = await verifyJournals(context, scopes, options.onProgress ?? (() => undefined));
+      const outcome = report.ok ? "done" : "failed";
+      // A journal that is damaged is not written to.
+      if (report.ok)
+        await audit.write(scope, { action: "verify", resource: tenants.join(" ") }, outcome);
+      return report;
+    },
+  };
+}
+
+function operating(
+  context: Context,
+): Pick<
+  Custody,
+  "status" | "types" | "catchUp" | "rebuild" | "reconcile" | "quarantine" | "compact"
+> {
+  const { audit, runner, accept } = context;
+  return {
+    status: (scope) => readStatus(context, scope),
+    types: (scope) => describeTypes(context, scope),
+    catchUp: async (scope, roles) => {
+      await accept(scope);
+      await runner.catchUp(scope, roles === undefined ? {} : { roles });
+    },
+    rebuild: (scope, roles) =>
+      audit.around(scope, { action: "rebuild", resource: roles.join(" ") }, async () => {
+        const plans = await runner.rebuild(scope, { roles });
+        return plans.map(({ role, name }) => ({ role, name }));
+      }),
+    reconcile: (scope, options = {}) =>
+      audit.around(
+        scope,
+        { action: "reconcile", resource: options.roles?.join(" ") ?? "all" },
+        () => reconcile(context, scope, options),
+      ),
+    quarantine: createQuarantine(context),
+    compact: (scope) =>
+      audit.around(scope, { action: "compact", resource: "segments" }, async () => {
+        await collect(context, scope);
+        return compact(context, scope);
+      }),
+  };
+}
+
+async function describeTypes(context: Context, scope: Scope): Promise<readonly TypeInfo[]> {
+  const infos: TypeInfo[] = [];
+  for (const type of context.registry.all()) {
+    const { name, declaration } = type;
+    const { version, title, mode, scope: reach = "tenant" } = declaration;
+    const { live } = await context.journal.count(context.registry.home(scope, type), name);
+    const roles = STORE_ROLES.filter(
+      (role) => role === "analytics" || Object.hasOwn(declaration.placements, role),
+    );
+    infos.push({
+      name,
+      version,
+      title,
+      mode,
+      scope: reach,
+      id: describeId(type),
+      roles,
+      fields: fieldPathsOf(type.jsonSchema),
+      records: live,
+    });
+  }
+  return infos;
+}
+
+function describeId({ declaration: { id } }: CompiledType): string {
+  if ("field" in id) return id.field;
+  if ("key" in id) return id.key.join(" + ");
+  return "content" in id ? "day and content" : "generated";
+}

@@ -1,0 +1,154 @@
+import { canonicalJson } from "@custody/contract/json";
+import type { Importer } from "@custody/contract/importer";
+import { ImportError } from "@custody/contract/importer";
+import type { Receipt } from "@custody/contract/receipt";
+import type { JournalStore } from "@custody/stores/relational/journal";
+import type { Scope } from "@custody/stores/scope";
+
+import type { ImportOptions, ImportReport } from "../custody.ts";
+import type { CommitDecider } from "../journal/decide-commit.ts";
+import type { Journal } from "../journal/journal.ts";
+import type { LineStore } from "../journal/line-store.ts";
+import { keyedHash } from "../keys/keyed-hash.ts";
+import type { KeyService } from "../keys/key-service.ts";
+import type { TypeRegistry } from "../records/type-registry.ts";
+import type { Runtime } from "../runtime.ts";
+import { hashStream } from "./original-files.ts";
+import type { OriginalFiles } from "./original-files.ts";
+import type { SourceReading } from "./source-reading.ts";
+import { StagedImport } from "./staged-import.ts";
+
+export interface FileImporterParts {
+  readonly registry: TypeRegistry;
+  readonly journal: Journal;
+  readonly decider: CommitDecider;
+  readonly store: JournalStore;
+  readonly lines: LineStore;
+  readonly originals: OriginalFiles;
+  readonly keys: KeyService;
+  readonly runtime: Runtime;
+  readonly reading: SourceReading;
+}
+
+/** What is known of a file before its rows are read. */
+export interface FileFacts {
+  readonly name: string;
+  readonly sha256: string;
+  readonly bytes: number;
+  readonly importer: Importer;
+  /** Where the original is kept. */
+  readonly blobKey: string;
+  /** Keyed hash of tenant, file, importer, mapping version and options: the same import again. */
+  readonly importKey: string;
+}
+
+const ATTEMPTS_MAX = 3;
+
+/**
+ * Imports one file as one commit: every row, or nothing.
+ *
+ * The file is read three times: to hash it, to keep it, and to read its rows. The same import again
+ * is answered with the first report; one that was interrupted goes on where it was.
+ *
+ * @throws ImportError naming the place in the file; CoreError; StoreError.
+ */
+export async function importFile(
+  parts: FileImporterParts,
+  scope: Scope,
+  open: () => AsyncIterable<Uint8Array>,
+  options: ImportOptions,
+): Promise<ImportReport> {
+  const facts = await examine(parts, scope, open, options);
+  const earlier = await parts.store.state(scope, reportName(facts));
+  if (
+    earlier !== undefined &&
+    (await parts.store.receipt(scope, "import", facts.importKey)) !== undefined
+  ) {
+    return asReplay(JSON.parse(earlier) as ImportReport);
+  }
+  const isKept = await parts.originals.has(scope, facts.blobKey);
+  if (!isKept) await parts.originals.put(scope, facts.blobKey, open());
+  for (let attempt = 1; ; attempt += 1) {
+    const staged = new StagedImport(parts, scope, facts, options);
+    try {
+      const report = await staged.run(open);
+      if (report === undefined && attempt < ATTEMPTS_MAX) continue;
+      if (report === undefined)
+        throw new ImportError(
+          "malformed",
+          "other writers kept changing the same records; import again",
+        );
+      await parts.store.putState(scope, reportName(facts), JSON.stringify(report));
+      return report;
+    } catch (cause) {
+      // An interrupted import keeps what it staged; a failed one leaves nothing.
+      if (options.signal?.aborted === true) throw cause;
+      await staged.abandon();
+      if (!isKept) await parts.originals.delete(scope, facts.blobKey);
+      throw cause;
+    }
+  }
+}
+
+async function examine(
+  parts: FileImporterParts,
+  scope: Scope,
+  open: () => AsyncIterable<Uint8Array>,
+  options: ImportOptions,
+): Promise<FileFacts> {
+  const { reading, originals, keys } = parts;
+  const { sha256, bytes } = await hashStream(open(), () => options.signal?.throwIfAborted());
+  const importer = await chooseImporter(reading, open, options);
+  const hashKey = await keys.hashKey(scope.tenant);
+  const identity = [
+    sha256,
+    importer.name,
+    importer.version,
+    options.isLenient ?? false,
+    options.labels ?? {},
+  ];
+  const importKey = Buffer.from(keyedHash(hashKey, "file", canonicalJson(identity))).toString(
+    "hex",
+  );
+  const blobKey = await originals.keyOf(scope, sha256);
+  return { name: options.name, sha256, bytes, importer, blobKey, importKey };
+}
+
+async function chooseImporter(
+  reading: SourceReading,
+  open: () => AsyncIterable<Uint8Array>,
+  options: ImportOptions,
+): Promise<Importer> {
+  if (options.format !== undefined) {
+    const named = reading.importers.find(({ name }) => name === options.format);
+    if (named !== undefined) return named;
+    const known = reading.importers.map(({ name }) => name).join(", ");
+    throw new ImportError(
+      "unknown-format",
+      `there is no importer ${options.format}; known: ${known}`,
+    );
+  }
+  await using source = await reading.open(open(), {
+    name: options.name,
+    isLenient: options.isLenient ?? false,
+  });
+  return reading.detect(source.head, reading.importers);
+}
+
+function reportName(facts: FileFacts): string {
+  return `import/${facts.importKey}`;
+}
+
+function asReplay(report: ImportReport): ImportReport {
+  const types = Object.fromEntries(
+    Object.entries(report.types).map(([type, { accepted, duplicates, rejected }]) => [
+      type,
+      { accepted: 0, duplicates: accepted + duplicates, rejected },
+    ]),
+  );
+  const receipts: readonly Receipt[] = report.receipts.map((receipt) => ({
+    ...receipt,
+    isReplay: true,
+  }));
+  return { ...report, types, receipts, isReplay: true };
+}

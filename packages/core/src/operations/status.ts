@@ -1,0 +1,157 @@
+import { STORE_ROLES } from "@custody/contract/placement";
+import type { StoreRole } from "@custody/contract/placement";
+import { ENGINES } from "@custody/stores/catalogue";
+import type { EngineEntry } from "@custody/stores/catalogue";
+import type { JournalStore } from "@custody/stores/relational/journal";
+import type { Scope } from "@custody/stores/scope";
+
+import type { ProjectionStatus, RoleStatus, TenantStatus } from "../custody.ts";
+import type { ProjectionRunner } from "../projection/projection-runner.ts";
+import type { ProjectionPlan } from "../projection/projections.ts";
+import { PROJECTED_ROLES } from "../stores.ts";
+import type { ProjectedRole, Stores } from "../stores.ts";
+
+export interface StatusParts {
+  readonly journal: JournalStore;
+  readonly stores: Stores;
+  readonly runner: ProjectionRunner;
+  readonly isSealed: boolean;
+}
+
+/** The state of every role of a tenant. */
+export async function readStatus(parts: StatusParts, scope: Scope): Promise<TenantStatus> {
+  const head = await parts.journal.head(scope);
+  const roles: Partial<Record<StoreRole, RoleStatus>> = {};
+  for (const role of STORE_ROLES) roles[role] = await roleStatus(parts, scope, role);
+  return {
+    tenant: scope.tenant,
+    timeline: head?.timeline,
+    entries: head?.sequence ?? 0,
+    head: head === undefined ? undefined : Buffer.from(head.lastEntryHash).toString("hex"),
+    roles: roles as Record<StoreRole, RoleStatus>,
+  };
+}
+
+async function roleStatus(parts: StatusParts, scope: Scope, role: StoreRole): Promise<RoleStatus> {
+  const entry = engineOf(role);
+  const { engine, product } = entry;
+  const base = {
+    engine,
+    product,
+    lag: 0,
+    encrypted: encryption(entry, parts.isSealed),
+    projections: [],
+  };
+  if (isProjected(role)) return projectedStatus(parts, scope, role, base);
+  const { records, bytes } = await usage(parts, scope, role);
+  return { ...base, records, bytes, condition: "ok" };
+}
+
+type BaseStatus = Omit<RoleStatus, "records" | "bytes" | "condition">;
+
+async function projectedStatus(
+  parts: StatusParts,
+  scope: Scope,
+  role: ProjectedRole,
+  base: BaseStatus,
+): Promise<RoleStatus> {
+  const store = await parts.stores.projected(role);
+  const statistics = await store.statistics(scope);
+  const quarantined = await parts.journal.quarantine(scope, { role, limit: 100_000 });
+  const projections: ProjectionStatus[] = [];
+  for (const plan of parts.runner.plans(scope, { roles: [role] })) {
+    if ((await parts.journal.lastSequence(scope, plan.types)) === 0) continue;
+    const count = quarantined.filter(({ collection }) => collection === plan.name).length;
+    projections.push(
+      await projectionStatus(parts, scope, plan, { statistics, quarantined: count }),
+    );
+  }
+  const lag = projections.reduce((sum, projection) => sum + projection.lag, 0);
+  const journalBytes = role === "relational" ? await parts.journal.bytes() : 0;
+  return {
+    ...base,
+    projections,
+    records: projections.reduce((sum, projection) => sum + projection.records, 0),
+    bytes: statistics.bytes + journalBytes,
+    lag,
+    condition: conditionOf(projections, lag),
+  };
+}
+
+async function projectionStatus(
+  parts: StatusParts,
+  scope: Scope,
+  plan: ProjectionPlan,
+  known: {
+    readonly statistics: {
+      readonly collections: readonly { name: string; generation: number; records: number }[];
+    };
+    readonly quarantined: number;
+  },
+): Promise<ProjectionStatus> {
+  const projector = await parts.runner.active(scope, plan);
+  const { generation } = projector.projection.collection;
+  const { checkpoint, last } = await parts.runner.lag(scope, plan);
+  const stored = known.statistics.collections.find(
+    (collection) => collection.name === plan.name && collection.generation === generation,
+  );
+  return {
+    name: plan.name,
+    generation,
+    records: stored?.records ?? 0,
+    checkpoint,
+    lag: Math.max(0, last - checkpoint),
+    condition: projector.condition,
+    quarantined: known.quarantined,
+    ...(projector.reason === undefined ? {} : { reason: projector.reason }),
+  };
+}
+
+function conditionOf(
+  projections: readonly ProjectionStatus[],
+  lag: number,
+): RoleStatus["condition"] {
+  if (projections.some(({ condition }) => condition === "failed")) return "failed";
+  if (projections.some(({ condition }) => condition === "waiting")) return "waiting";
+  return lag > 0 ? "lagging" : "ok";
+}
+
+async function usage(
+  parts: StatusParts,
+  scope: Scope,
+  role: StoreRole,
+): Promise<{ readonly records: number; readonly bytes: number }> {
+  switch (role) {
+    case "blob": {
+      const { blobs, bytes } = await (await parts.stores.blob()).usage(scope);
+      return { records: blobs, bytes };
+    }
+    case "cache": {
+      const { entries, bytes } = await (await parts.stores.cache()).statistics(scope);
+      return { records: entries, bytes };
+    }
+    case "stream":
+      // A cursor over the journal: its events are the journal's entries and take no room of their own.
+      return { records: (await parts.journal.head(scope))?.sequence ?? 0, bytes: 0 };
+    default:
+      return { records: 0, bytes: 0 };
+  }
+}
+
+function encryption({ role, atRest }: EngineEntry, isSealed: boolean): string {
+  if (!isSealed) return "nothing: encryption is switched off";
+  if (role === "relational") return "inline lines and keys; tables and indexes are plain";
+  return atRest === "sealed"
+    ? "everything, AES-256-GCM"
+    : "nothing: a copy that can be rebuilt; put it on an encrypted disk";
+}
+
+function engineOf(role: StoreRole): EngineEntry {
+  const entry = ENGINES.find((one) => one.role === role && one.isDefault);
+  if (entry === undefined) throw new Error(`the catalogue lists no engine for ${role}`);
+  return entry;
+}
+
+function isProjected(role: StoreRole): role is ProjectedRole {
+  return PROJECTED_ROLES.some((projected) => projected === role);
+}

@@ -1,0 +1,234 @@
+import { parseFilter } from "@custody/contract/filter";
+import type { Filter } from "@custody/contract/filter";
+import { parseJson } from "@custody/contract/json";
+import { asText, compileValue } from "@custody/contract/value-expression";
+import type { JournalStore } from "@custody/stores/relational/journal";
+import type { Scope } from "@custody/stores/scope";
+import type { SearchExpression } from "@custody/stores/search/expression";
+import { parseSearch } from "@custody/stores/search/query-language";
+
+import type {
+  Custody,
+  FindOptions,
+  FoundPage,
+  FoundRecord,
+  SearchAnswer,
+  SearchOptions,
+} from "../custody.ts";
+import type { JournalReader } from "../journal/journal-reader.ts";
+import type { CompiledType } from "../records/compiled-type.ts";
+import type { TypeRegistry } from "../records/type-registry.ts";
+import type { ProjectedRole, ProjectedStoresByRole, Stores } from "../stores.ts";
+import type { Readiness, ReadyCollection } from "./readiness.ts";
+
+export interface ReadsParts {
+  readonly registry: TypeRegistry;
+  readonly stores: Stores;
+  readonly journal: JournalStore;
+  readonly reader: JournalReader;
+  readonly readiness: Readiness;
+}
+
+type ReadMethods = Pick<
+  Custody,
+  "get" | "find" | "count" | "search" | "series" | "aggregate" | "table" | "graph" | "sql"
+>;
+
+const PAGE_DEFAULT = 100;
+const HITS_DEFAULT = 10;
+const HIGHLIGHT_LENGTH = 240;
+const MARK = { open: "«", close: "»" };
+const SQL_ROWS_DEFAULT = 1_000;
+const SQL_TIME_DEFAULT_MS = 30_000;
+
+/** Makes the reading half of the library: each method finds its store, waits as asked, and answers. */
+export function createReads(parts: ReadsParts): ReadMethods {
+  const reads = new Reads(parts);
+  return {
+    get: (scope, type, id) => reads.get(scope, type, id),
+    find: (scope, type, options) => reads.find(scope, type, options),
+    count: (scope, type, options) => reads.count(scope, type, options),
+    search: (scope, type, options) => reads.search(scope, type, options),
+    series: async (scope, type, { after, ...query }) => {
+      const at = await reads.at(scope, "series", type, after);
+      return {
+        ...(await at.store.query(at.scope, at.collection, query)),
+        checkpoint: at.checkpoint,
+      };
+    },
+    aggregate: async (scope, type, { after, filter, ...query }) => {
+      const at = await reads.at(scope, "analytics", type, after);
+      const parsed = filter === undefined ? {} : { filter: parseFilter(filter) };
+      const answer = await at.store.aggregate(at.scope, at.collection, { ...query, ...parsed });
+      return { ...answer, checkpoint: at.checkpoint };
+    },
+    table: async (scope, name, { after, filter, ...query }) => {
+      const at = await reads.at(scope, "relational", name, after);
+      const answer = await at.store.select(at.scope, at.collection, {
+        ...query,
+        filter: filterOf(filter),
+      });
+      return { ...answer, checkpoint: at.checkpoint };
+    },
+    graph: {
+      neighbours: async (scope, { after, ...query }) => {
+        const at = await reads.at(scope, "graph", "graph", after);
+        return {
+          ...(await at.store.neighbours(at.scope, at.collection, query)),
+          checkpoint: at.checkpoint,
+        };
+      },
+      paths: async (scope, { after, ...query }) => {
+        const at = await reads.at(scope, "graph", "graph", after);
+        return {
+          ...(await at.store.paths(at.scope, at.collection, query)),
+          checkpoint: at.checkpoint,
+        };
+      },
+      query: async (scope, { after, ...request }) => {
+        const at = await reads.at(scope, "graph", "graph", after);
+        return {
+          ...(await at.store.query(at.scope, at.collection, request)),
+          checkpoint: at.checkpoint,
+        };
+      },
+    },
+    sql: async (scope, statement, options = {}) => {
+      await parts.readiness.role(scope, "analytics", options.after);
+      const analytics = await parts.stores.projected("analytics");
+      const { rowsMax = SQL_ROWS_DEFAULT, timeMs = SQL_TIME_DEFAULT_MS } = options;
+      return analytics.sql(scope, { statement, rowsMax, timeMs });
+    },
+  };
+}
+
+interface ReadyStore<Role extends ProjectedRole> extends ReadyCollection {
+  readonly store: ProjectedStoresByRole[Role];
+  /** The scope in which the records live: shared types are `_system`'s. */
+  readonly scope: Scope;
+  readonly type: CompiledType | undefined;
+}
+
+class Reads {
+  readonly #parts: ReadsParts;
+
+  constructor(parts: ReadsParts) {
+    this.#parts = parts;
+  }
+
+  /** The store and collection that answer for a type or summary in a role, read as far as asked. */
+  async at<Role extends ProjectedRole>(
+    scope: Scope,
+    role: Role,
+    name: string,
+    after: FindOptions["after"],
+  ): Promise<ReadyStore<Role>> {
+    const { registry, readiness, stores } = this.#parts;
+    const isSummary = registry.summaries.some((summary) => summary.name === name);
+    const type = isSummary || role === "graph" ? undefined : registry.require(name);
+    const home = type === undefined ? scope : registry.home(scope, type);
+    const ready = await readiness.collection(home, role, name, after);
+    return { ...ready, store: await stores.projected(role), scope: home, type };
+  }
+
+  async get(scope: Scope, name: string, id: string): Promise<FoundRecord | undefined> {
+    const { registry, journal, reader } = this.#parts;
+    const type = registry.require(name);
+    const home = registry.home(scope, type);
+    const [position] = await journal.lookup(home, name, [id]);
+    if (position === undefined || position.isDeleted) return undefined;
+    const { text } = await reader.recordAt(home, position);
+    return { type: name, id, version: position.sequence, fields: parseFields(text) };
+  }
+
+  async find(scope: Scope, name: string, options: FindOptions = {}): Promise<FoundPage> {
+    const at = await this.at(scope, "document", name, options.after);
+    const { sort, cursor, limit = PAGE_DEFAULT } = options;
+    const page = await at.store.find(at.scope, at.collection, {
+      filter: filterOf(options.filter),
+      limit: Math.min(limit, at.store.limits.pageMax),
+      ...(sort === undefined ? {} : { sort }),
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    return {
+      records: page.documents.map(({ id, sequence, text }) => ({
+        type: name,
+        id,
+        version: sequence,
+        fields: parseFields(text),
+      })),
+      checkpoint: at.checkpoint,
+      ...(page.cursor === undefined ? {} : { cursor: page.cursor }),
+    };
+  }
+
+  async count(
+    scope: Scope,
+    name: string,
+    options: Pick<FindOptions, "filter" | "after"> = {},
+  ): Promise<{ readonly count: number; readonly checkpoint: number }> {
+    const at = await this.at(scope, "document", name, options.after);
+    const count = await at.store.count(at.scope, at.collection, filterOf(options.filter));
+    return { count, checkpoint: at.checkpoint };
+  }
+
+  async search(scope: Scope, name: string, options: SearchOptions): Promise<SearchAnswer> {
+    const at = await this.at(scope, "search", name, options.after);
+    const expression = parseSearch(options.query);
+    const { facets, cursor, filter, limit = HITS_DEFAULT } = options;
+    const page = await at.store.search(at.scope, at.collection, {
+      expression,
+      limit: Math.min(limit, at.store.limits.pageMax),
+      ...(filter === undefined ? {} : { filter: parseFilter(filter) }),
+      ...(facets === undefined ? {} : { facets }),
+      ...(cursor === undefined ? {} : { cursor }),
+    });
+    const records = await Promise.all(page.hits.map(({ id }) => this.get(scope, name, id)));
+    const highlights = await this.#highlight(at, expression, records);
+    const { total, facets: counted } = page;
+    return {
+      hits: page.hits.map(({ id, sequence, score }, index) => ({
+        type: name,
+        id,
+        version: sequence,
+        score,
+        fields: records[index]?.fields ?? {},
+        highlights: highlights[index] ?? {},
+      })),
+      total,
+      facets: counted,
+      checkpoint: at.checkpoint,
+      ...(page.cursor === undefined ? {} : { cursor: page.cursor }),
+    };
+  }
+
+  #highlight(
+    at: ReadyStore<"search">,
+    expression: SearchExpression,
+    records: readonly (FoundRecord | undefined)[],
+  ): Promise<readonly Readonly<Record<string, string>>[]> {
+    const fields = Object.entries(at.type?.declaration.placements.search?.fields ?? {}).map(
+      ([name, { from }]) => [name, compileValue(from)] as const,
+    );
+    const texts = records.map((record) =>
+      Object.fromEntries(
+        fields.flatMap(([name, take]) => {
+          const value = take(record?.fields);
+          return value === undefined ? [] : [[name, asText(value)]];
+        }),
+      ),
+    );
+    const request = { expression, texts, mark: MARK, lengthMax: HIGHLIGHT_LENGTH };
+    return at.store.highlight(at.scope, at.collection, request);
+  }
+}
+
+const EVERYTHING: Filter = { op: "and", filters: [] };
+
+function filterOf(filter: unknown): Filter {
+  return filter === undefined ? EVERYTHING : parseFilter(filter);
+}
+
+function parseFields(text: string): Readonly<Record<string, unknown>> {
+  return parseJson(text) as Readonly<Record<string, unknown>>;
+}

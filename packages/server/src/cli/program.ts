@@ -1,0 +1,83 @@
+import { readFileSync } from "node:fs";
+
+import { Command, Option } from "commander";
+
+import { addAnalysisCommands } from "./commands/aggregate.ts";
+import { addBlobCommands } from "./commands/blob.ts";
+import { addGraphCommands } from "./commands/graph.ts";
+import { addImportCommand } from "./commands/import.ts";
+import { addInitCommands } from "./commands/init.ts";
+import { addMaintenanceCommands } from "./commands/maintain.ts";
+import { addProofCommands } from "./commands/proof.ts";
+import { addQuarantineCommands } from "./commands/quarantine.ts";
+import { addReadCommands } from "./commands/read.ts";
+import { addSearchCommand } from "./commands/search.ts";
+import { addSeriesCommand } from "./commands/series.ts";
+import { addStatusCommands } from "./commands/status.ts";
+import { addTraceCommand } from "./commands/trace.ts";
+import type { CommandContext } from "./session.ts";
+
+/** Builds the whole command line: every command, and the options they all take. */
+export function buildProgram(context: CommandContext): Command {
+  const program = new Command("custody")
+    .description(
+      "Keeps security and compliance evidence: one write, ten kinds of store, a proof for every record.",
+    )
+    .version(versionOfPackage(), "--version", "print the version")
+    .helpOption("-h, --help", "explain a command")
+    .helpCommand("help [command]", "explain a command")
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void context.terminal.write(text),
+      // What commander has to say arrives as an error, and is told once, by the caller.
+      writeErr: () => undefined,
+      outputError: () => undefined,
+      getOutHelpWidth: () => Math.min(100, context.terminal.columns),
+    });
+  for (const option of globalOptions()) program.addOption(option);
+  program.addHelpText("after", EPILOGUE);
+
+  program.commandsGroup("Begin:");
+  addInitCommands(program, context);
+  addImportCommand(program, context);
+  program.commandsGroup("Ask:");
+  addReadCommands(program, context);
+  addSearchCommand(program, context);
+  addSeriesCommand(program, context);
+  addAnalysisCommands(program, context);
+  addGraphCommands(program, context);
+  addBlobCommands(program, context);
+  program.commandsGroup("Prove:");
+  addTraceCommand(program, context);
+  addProofCommands(program, context);
+  program.commandsGroup("Look after:");
+  addStatusCommands(program, context);
+  addMaintenanceCommands(program, context);
+  addQuarantineCommands(program, context);
+  return program;
+}
+
+function globalOptions(): readonly Option[] {
+  return [
+    new Option("--tenant <name>", "whose evidence; CUSTODY_TENANT, default: default"),
+    new Option("--data <directory>", "the data directory; CUSTODY_DATA, default: ./custody-data"),
+    new Option("--key-file <file>", "the key file, outside of it; CUSTODY_KEY_FILE"),
+    new Option(
+      "--after <receipt|sequence>",
+      "answer once this has been reached: a number, JSON, or @file",
+    ),
+    new Option("--json", "print JSON; errors are JSON on standard error"),
+    new Option("--no-color", "print without colours"),
+  ].map((option) => option.helpGroup("Everywhere:"));
+}
+
+const EPILOGUE = `
+Exit codes: 0 done, 1 failed or found wrong, 2 the command line is wrong.
+Reference:  docs/reference/command-line.md`;
+
+function versionOfPackage(): string {
+  const manifest: unknown = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  );
+  return (manifest as { readonly version: string }).version;
+}

@@ -1,0 +1,85 @@
+import { expect, test } from "vitest";
+
+import { resolveSettings } from "./settings.ts";
+import { recordedTerminal } from "./testing/recorded-terminal.ts";
+
+function settingsWith(
+  options: Parameters<typeof resolveSettings>[0],
+  environment: Readonly<Record<string, string>> = {},
+): ReturnType<typeof resolveSettings> {
+  const { terminal } = recordedTerminal({
+    directory: "/home/ana/project",
+    environment: { HOME: "/home/ana", ...environment },
+  });
+  return resolveSettings(options, terminal);
+}
+
+test("without options the data lie beside the work and the key in the user's configuration", () => {
+  expect(settingsWith({})).toEqual({
+    dataDirectory: "/home/ana/project/custody-data",
+    // printf /home/ana/project/custody-data | sha256sum
+    keyFile: "/home/ana/.config/custody/custody-data-cf9c1a63.key",
+    tenant: "default",
+    isJson: false,
+    hasColor: false,
+  });
+});
+
+test("an option comes before a variable, and an empty variable is none", () => {
+  const environment = {
+    CUSTODY_DATA: "/data",
+    CUSTODY_KEY_FILE: "/keys/a.key",
+    CUSTODY_TENANT: "acme",
+  };
+  expect(settingsWith({}, environment)).toMatchObject({
+    dataDirectory: "/data",
+    keyFile: "/keys/a.key",
+    tenant: "acme",
+  });
+  expect(settingsWith({ data: "d", keyFile: "../k", tenant: "other" }, environment)).toMatchObject({
+    dataDirectory: "/home/ana/project/d",
+    keyFile: "/home/ana/k",
+    tenant: "other",
+  });
+  expect(settingsWith({}, { CUSTODY_TENANT: "", CUSTODY_DATA: "" })).toMatchObject({
+    tenant: "default",
+    dataDirectory: "/home/ana/project/custody-data",
+  });
+});
+
+test("XDG_CONFIG_HOME moves the default key", () => {
+  expect(settingsWith({ data: "/d" }, { XDG_CONFIG_HOME: "/conf" }).keyFile).toMatch(
+    /^\/conf\/custody\/d-[0-9a-f]{8}\.key$/,
+  );
+});
+
+test("data directories of one name in two places have two keys", () => {
+  expect(settingsWith({ data: "/a/d" }).keyFile).not.toBe(settingsWith({ data: "/b/d" }).keyFile);
+});
+
+test("a key file in the data directory is refused, one beside it is not", () => {
+  const usage = expect.objectContaining({ code: "usage" });
+  expect(() => settingsWith({ data: "/d", keyFile: "/d/keys/k" })).toThrow(usage);
+  expect(() => settingsWith({ data: "/d", keyFile: "/d" })).toThrow(usage);
+  expect(settingsWith({ data: "/d", keyFile: "/d.key" }).keyFile).toBe("/d.key");
+});
+
+test("a tenant's name is checked", () => {
+  expect(() => settingsWith({ tenant: "../x" })).toThrow(
+    expect.objectContaining({ code: "invalid-id" }),
+  );
+});
+
+test("the URL of a server engine is refused, not ignored", () => {
+  expect(() => settingsWith({}, { CUSTODY_DOCUMENT_URL: "mongodb://db" })).toThrow(
+    expect.objectContaining({ code: "unsupported" }),
+  );
+});
+
+test("colours are for terminals, unless the user says otherwise", () => {
+  const { terminal } = recordedTerminal({ isInteractive: true });
+  expect(resolveSettings({}, terminal).hasColor).toBe(true);
+  expect(resolveSettings({ color: false }, terminal).hasColor).toBe(false);
+  expect(settingsWith({}, { FORCE_COLOR: "1" }).hasColor).toBe(true);
+  expect(settingsWith({}, { FORCE_COLOR: "1", NO_COLOR: "1" }).hasColor).toBe(false);
+});

@@ -1,0 +1,108 @@
+import { createHash } from "node:crypto";
+import { homedir } from "node:os";
+import { basename, isAbsolute, join, relative, resolve } from "node:path";
+
+import { checkTenant } from "@custody/contract/ids";
+import { STORE_ROLES } from "@custody/contract/placement";
+
+import { CommandError, usageError } from "./command-error.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** The options every command takes, as commander gives them. */
+export interface GlobalOptions {
+  readonly tenant?: string;
+  readonly json?: boolean;
+  readonly after?: string;
+  readonly data?: string;
+  readonly keyFile?: string;
+  readonly color?: boolean;
+}
+
+/** What a command works on. */
+export interface Settings {
+  readonly dataDirectory: string;
+  readonly keyFile: string;
+  readonly tenant: string;
+  readonly isJson: boolean;
+  readonly hasColor: boolean;
+}
+
+/**
+ * Decides the settings: an option comes before an environment variable, and that before the default.
+ *
+ * @throws CommandError `usage` when the key file would lie inside the data directory, `unsupported`
+ *   for a server engine's URL.
+ */
+export function resolveSettings(options: GlobalOptions, terminal: Terminal): Settings {
+  const { environment, directory } = terminal;
+  refuseServerEngines(environment);
+  const dataDirectory = resolve(
+    directory,
+    options.data ?? given(environment["CUSTODY_DATA"]) ?? "custody-data",
+  );
+  const keyFile = resolve(
+    directory,
+    options.keyFile ??
+      given(environment["CUSTODY_KEY_FILE"]) ??
+      defaultKeyFile(dataDirectory, environment),
+  );
+  if (isInside(dataDirectory, keyFile)) {
+    throw usageError(
+      `the key file ${keyFile} lies in the data directory ${dataDirectory}: who copies one would have both`,
+      "choose another place with --key-file or CUSTODY_KEY_FILE",
+    );
+  }
+  return {
+    dataDirectory,
+    keyFile,
+    tenant: checkTenant(options.tenant ?? given(environment["CUSTODY_TENANT"]) ?? "default"),
+    isJson: options.json ?? false,
+    hasColor: wantsColor(options, terminal),
+  };
+}
+
+/**
+ * Where the key of a data directory lies unless told otherwise:
+ * `~/.config/custody/<name>-<first 8 hex digits of SHA-256 of its path>.key`.
+ */
+export function defaultKeyFile(
+  dataDirectory: string,
+  environment: Terminal["environment"],
+): string {
+  const configuration =
+    given(environment["XDG_CONFIG_HOME"]) ??
+    join(given(environment["HOME"]) ?? homedir(), ".config");
+  const digest = createHash("sha256").update(dataDirectory).digest("hex").slice(0, 8);
+  return join(configuration, "custody", `${basename(dataDirectory)}-${digest}.key`);
+}
+
+function isInside(directory: string, path: string): boolean {
+  const way = relative(directory, path);
+  return way === "" || (!way.startsWith("..") && !isAbsolute(way));
+}
+
+/** An empty variable counts as one that is not set. */
+function given(value: string | undefined): string | undefined {
+  return value === "" ? undefined : value;
+}
+
+function wantsColor(options: GlobalOptions, terminal: Terminal): boolean {
+  if (options.color === false || given(terminal.environment["NO_COLOR"]) !== undefined)
+    return false;
+  return terminal.isInteractive || given(terminal.environment["FORCE_COLOR"]) !== undefined;
+}
+
+/** A URL that were ignored would let evidence go where its owner does not expect it. */
+function refuseServerEngines(environment: Terminal["environment"]): void {
+  for (const role of STORE_ROLES) {
+    const name = `CUSTODY_${role.toUpperCase()}_URL`;
+    if (given(environment[name]) === undefined) continue;
+    throw new CommandError(
+      "unsupported",
+      `${name} is set, and only embedded engines exist so far`,
+      {
+        next: `unset ${name}`,
+      },
+    );
+  }
+}

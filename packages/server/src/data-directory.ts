@@ -1,0 +1,59 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { CoreError } from "@custody/core/errors";
+
+/** The layout of a data directory that this version writes. */
+const FORMAT = 1;
+
+interface Marker {
+  readonly format: number;
+  readonly createdAt: string;
+}
+
+/** Marks a directory as a data directory. @throws CoreError `conflict` when it is one already. */
+export function createDataDirectory(directory: string, now: number): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (readMarker(directory) !== undefined) {
+    throw new CoreError(
+      "conflict",
+      `${directory} is a data directory already; use it, or choose another`,
+    );
+  }
+  const marker: Marker = { format: FORMAT, createdAt: new Date(now).toISOString() };
+  writeFileSync(markerFile(directory), `${JSON.stringify(marker)}\n`, { flag: "wx" });
+}
+
+/**
+ * Checks that a directory is a data directory of a format that this version knows.
+ *
+ * @throws CoreError `usage` when it is none, or when a newer version wrote it.
+ */
+export function requireDataDirectory(directory: string): void {
+  const marker = readMarker(directory);
+  if (marker === undefined) {
+    throw new CoreError(
+      "usage",
+      `${directory} is no data directory; make one with \`custody init\``,
+    );
+  }
+  if (marker.format > FORMAT) {
+    throw new CoreError(
+      "usage",
+      `${directory} has format ${marker.format}, and this version knows format ${FORMAT}; use a newer Custody`,
+    );
+  }
+}
+
+function markerFile(directory: string): string {
+  return join(directory, "custody.json");
+}
+
+function readMarker(directory: string): Marker | undefined {
+  try {
+    return JSON.parse(readFileSync(markerFile(directory), "utf8")) as Marker;
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
+    throw new CoreError("damaged", `${markerFile(directory)} cannot be read`, { cause });
+  }
+}

@@ -1,0 +1,130 @@
+import { StatementType, VARCHAR } from "@duckdb/node-api";
+import type { DuckDBConnection, DuckDBPreparedStatement } from "@duckdb/node-api";
+
+import { DuckdbConnectionQueue } from "../drivers/duckdb-connections.ts";
+import { listTables } from "../drivers/duckdb-tables.ts";
+import type { DuckdbFile } from "../drivers/duckdb.ts";
+import { StoreError } from "../errors.ts";
+import { cellBytes, sqlCell } from "./duckdb-cell.ts";
+import { loadAllowedFunctions } from "./duckdb-sql-functions.ts";
+import { checkSqlTree } from "./duckdb-sql-guard.ts";
+import { viewOf } from "./duckdb-view.ts";
+import type { Cell, SqlAnswer, SqlRequest } from "./port.ts";
+
+// Two queries of a tenant run at a time: with a write and a read beside them they fill the four
+// threads that Node keeps for native work.
+const CONNECTIONS = 2;
+// An answer is held whole here and by the caller.
+const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Runs a tenant's own SQL: one SELECT at a time on each of two connections, checked before it runs. */
+export class DuckdbUserSql {
+  readonly #queues: readonly DuckdbConnectionQueue[];
+  readonly #functions: ReadonlySet<string>;
+  readonly #running = new Set<AbortController>();
+  #next = 0;
+
+  private constructor(file: DuckdbFile, functions: ReadonlySet<string>) {
+    this.#queues = Array.from({ length: CONNECTIONS }, () => new DuckdbConnectionQueue(file));
+    this.#functions = functions;
+  }
+
+  static async open(file: DuckdbFile): Promise<DuckdbUserSql> {
+    const connection = await file.connect();
+    try {
+      return new DuckdbUserSql(file, await loadAllowedFunctions(connection));
+    } finally {
+      connection.closeSync();
+    }
+  }
+
+  /** Ends every query under way, as the memory is needed; false when there are none. */
+  endAll(): boolean {
+    const reason = new StoreError("limit", "the SQL used too much memory or space and was ended");
+    for (const controller of this.#running) controller.abort(reason);
+    return this.#running.size > 0;
+  }
+
+  /** @throws StoreError `refused` for what is not one harmless SELECT, `limit` beyond a bound. */
+  async run(request: SqlRequest, signal: AbortSignal): Promise<SqlAnswer> {
+    const controller = new AbortController();
+    this.#running.add(controller);
+    const tooLong = new StoreError("limit", `the SQL ran longer than ${request.timeMs} ms`);
+    const timer = setTimeout(() => controller.abort(tooLong), request.timeMs);
+    const stop = AbortSignal.any([signal, controller.signal]);
+    this.#next = (this.#next + 1) % CONNECTIONS;
+    try {
+      const queue = this.#queues[this.#next];
+      if (queue === undefined) throw new StoreError("unavailable", "there is no connection");
+      return await queue.snapshot("run the SQL", stop, async (connection) => {
+        await this.#check(connection, request.statement);
+        return await select(connection, request, stop);
+      });
+    } catch (cause) {
+      const reason: unknown = stop.aborted ? stop.reason : cause;
+      throw reason instanceof Error ? reason : cause;
+    } finally {
+      clearTimeout(timer);
+      this.#running.delete(controller);
+    }
+  }
+
+  async #check(connection: DuckDBConnection, statement: string): Promise<void> {
+    const published = (await listTables(connection)).filter(({ isPublished }) => isPublished);
+    const tables = new Set(published.map(({ name }) => viewOf(name).key));
+    const result = await connection.runAndReadAll(
+      "SELECT json_serialize_sql($1)",
+      [statement],
+      [VARCHAR],
+    );
+    const text = result.getRows()[0]?.[0];
+    const tree: unknown = typeof text === "string" ? JSON.parse(text) : undefined;
+    checkSqlTree(tree, { tables, functions: this.#functions });
+  }
+}
+
+async function select(
+  connection: DuckDBConnection,
+  { statement, rowsMax }: SqlRequest,
+  signal: AbortSignal,
+): Promise<SqlAnswer> {
+  const prepared = await prepareOne(connection, statement);
+  try {
+    const result = await prepared.stream();
+    const columns = result
+      .columnNames()
+      .map((name, index) => ({ name, type: result.columnType(index).toString() }));
+    const rows: Cell[][] = [];
+    let bytes = 0;
+    for await (const chunk of result.yieldRows()) {
+      signal.throwIfAborted();
+      for (const row of chunk) {
+        if (rows.length === rowsMax) return { columns, rows, isTruncated: true };
+        const cells = row.map(sqlCell);
+        bytes += cellBytes(cells);
+        if (bytes > ANSWER_BYTES_MAX) {
+          throw new StoreError("limit", `the answer is larger than ${ANSWER_BYTES_MAX} bytes`);
+        }
+        rows.push(cells);
+      }
+    }
+    return { columns, rows, isTruncated: false };
+  } finally {
+    prepared.destroySync();
+  }
+}
+
+// The tree was checked; that the parser sees one SELECT without parameters is asked again of what runs.
+async function prepareOne(
+  connection: DuckDBConnection,
+  statement: string,
+): Promise<DuckDBPreparedStatement> {
+  const extracted = await connection.extractStatements(statement);
+  if (extracted.count !== 1) throw new StoreError("refused", "there must be exactly one SELECT");
+  const prepared = await extracted.prepare(0);
+  if (prepared.statementType === StatementType.SELECT && prepared.parameterCount === 0) {
+    return prepared;
+  }
+  prepared.destroySync();
+  throw new StoreError("refused", "there must be exactly one SELECT without parameters");
+}

@@ -1,0 +1,180 @@
+import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+
+import { StoreError } from "../errors.ts";
+import type {
+  DuckdbBounds,
+  DuckdbProcessSettings,
+  DuckdbReply,
+  DuckdbRequest,
+  DuckdbStoreName,
+} from "./duckdb-protocol.ts";
+
+/** A call to be made. */
+export interface DuckdbChildCall {
+  readonly store: DuckdbStoreName;
+  readonly method: string;
+  readonly argument: unknown;
+  /** After so many milliseconds the answer is given up, and the work ended if it only reads. */
+  readonly timeMs: number;
+  /** True for a tenant's own SQL: where it cannot be ended, the process is. */
+  readonly isQuery?: boolean;
+}
+
+// After its time a query is interrupted; some functions look only seconds later (levenshtein of long
+// texts: 3.4 s measured), and then the process is ended.
+const INTERRUPT_GRACE_MS = 2_000;
+// Young generation and old space of the process's own JavaScript heap, which holds one part of a
+// delivery or one page of an answer at a time.
+const HEAP_ARGUMENTS = ["--max-semi-space-size=2", "--max-old-space-size=128"];
+
+/** Processes that are ending, by directory: a successor waits for them, as they still hold the files. */
+const ending = new Map<string, Promise<void>>();
+
+/** A tenant's DuckDB process: started by the first call, ended when idle, started again after a crash. */
+export class DuckdbChild {
+  readonly #settings: DuckdbProcessSettings;
+  readonly #idleMs: number;
+  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  #process: ChildProcess | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #calls = 0;
+
+  constructor(directory: string, bounds: DuckdbBounds, idleMs: number) {
+    this.#settings = { directory, bounds };
+    this.#idleMs = idleMs;
+  }
+
+  get isBusy(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** The running process's id, for measurements and for tests that end it. */
+  get processId(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  /** @throws StoreError `unavailable` when the process ends or the time is over before the answer. */
+  async call(request: DuckdbChildCall): Promise<unknown> {
+    const call = (this.#calls += 1);
+    const answer = Promise.withResolvers<unknown>();
+    this.#waiting.set(call, answer);
+    clearTimeout(this.#idle);
+    const timers: NodeJS.Timeout[] = [];
+    try {
+      const child = this.#process ?? (await this.#start());
+      // The caller's program must not end while it waits, and must be free to end otherwise.
+      child.channel?.ref();
+      if (Number.isFinite(request.timeMs)) timers.push(this.#giveUpLater(child, call, request));
+      const { store, method, argument } = request;
+      const message: DuckdbRequest = { call, store, method, argument };
+      child.send(message, (cause) => {
+        if (cause !== null) answer.reject(ended(cause));
+      });
+      return await answer.promise;
+    } finally {
+      for (const timer of timers) clearTimeout(timer);
+      this.#waiting.delete(call);
+      this.#endWhenIdle();
+    }
+  }
+
+  /** Ends the process after its files are closed. */
+  async close(): Promise<void> {
+    clearTimeout(this.#idle);
+    const child = this.#process;
+    this.#process = undefined;
+    if (child?.connected === true) child.disconnect();
+    await ending.get(this.#settings.directory);
+  }
+
+  async #start(): Promise<ChildProcess> {
+    const { directory } = this.#settings;
+    await ending.get(directory);
+    // Another call may have started it while this one waited.
+    if (this.#process !== undefined) return this.#process;
+    const child = fork(processUrl(), [JSON.stringify(this.#settings)], {
+      serialization: "advanced",
+      // Nothing of the caller's environment: no credential, home or proxy. Two allocator arenas keep
+      // what the process's threads free from lying about in eight of them.
+      env: { MALLOC_ARENA_MAX: "2" },
+      execArgv: [...childArguments(process.execArgv), ...HEAP_ARGUMENTS],
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+    });
+    this.#process = child;
+    ending.set(directory, this.#whenEnded(child));
+    child.on("message", (reply: unknown) => this.#settle(reply as DuckdbReply));
+    child.on("error", () => child.kill("SIGKILL"));
+    child.unref();
+    child.channel?.unref();
+    return child;
+  }
+
+  #whenEnded(child: ChildProcess): Promise<void> {
+    return new Promise((resolve) => {
+      child.once("exit", (code, signal) => {
+        ending.delete(this.#settings.directory);
+        if (this.#process === child) this.#process = undefined;
+        const cause = new Error(`the DuckDB process ended (${signal ?? code})`);
+        for (const answer of this.#waiting.values()) answer.reject(ended(cause));
+        resolve();
+      });
+    });
+  }
+
+  #settle(reply: DuckdbReply): void {
+    const answer = this.#waiting.get(reply.call);
+    if ("value" in reply) return answer?.resolve(reply.value);
+    const { code, message, isWorthRepeating } = reply.error;
+    const error = isWorthRepeating ? new DuckdbRoomError(message) : new StoreError(code, message);
+    answer?.reject(error);
+  }
+
+  #giveUpLater(child: ChildProcess, call: number, request: DuckdbChildCall): NodeJS.Timeout {
+    const timer = setTimeout(
+      () => {
+        if (request.isQuery === true) child.kill("SIGKILL");
+        else child.send({ cancel: call }, () => undefined);
+        const code = request.isQuery === true ? "limit" : "unavailable";
+        this.#waiting
+          .get(call)
+          ?.reject(new StoreError(code, `no answer to ${request.method} in time`));
+      },
+      Math.max(0, request.timeMs) + (request.isQuery === true ? INTERRUPT_GRACE_MS : 0),
+    );
+    timer.unref();
+    return timer;
+  }
+
+  #endWhenIdle(): void {
+    if (this.isBusy) return;
+    this.#process?.channel?.unref();
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => {
+      if (!this.isBusy) void this.close();
+    }, this.#idleMs);
+    this.#idle.unref();
+  }
+}
+
+/** Thrown when a write found no room because of queries, which have been ended: it is to be repeated once. */
+export class DuckdbRoomError extends StoreError {
+  constructor(message: string) {
+    super("unavailable", message);
+  }
+}
+
+function ended(cause: unknown): StoreError {
+  return new StoreError("unavailable", "the DuckDB process ended before it answered", { cause });
+}
+
+/** The entry point beside this module, in TypeScript or in JavaScript as this module is. */
+function processUrl(): URL {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  return new URL(`./duckdb-process.${extension}`, import.meta.url);
+}
+
+/** The caller's own Node options, without those that belong to one process: debugger ports and heap sizes. */
+function childArguments(own: readonly string[]): string[] {
+  return own.filter((text) => !/^--(?:inspect|max-|prof|cpu-prof|heap-prof)/.test(text));
+}

@@ -1,0 +1,172 @@
+import type { Delivery, RecordBatch } from "../record-batch.ts";
+import type {
+  BucketDigest,
+  Collection,
+  Page,
+  ProjectedStore,
+  RowDigest,
+  StoreStatistics,
+} from "../projected-store.ts";
+import type { Scope } from "../scope.ts";
+import { DuckdbRoomError } from "./duckdb-child.ts";
+import type { DuckdbPool } from "./duckdb-pool.ts";
+import type {
+  DuckdbPart,
+  DuckdbStoreName,
+  DuckdbTable,
+  DuckdbTableName,
+} from "./duckdb-protocol.ts";
+
+/** How a role turns its collections and batches into what the DuckDB process takes. */
+export interface DuckdbMapping<Placement> {
+  readonly store: DuckdbStoreName;
+  /** The table a collection is stored in. @throws StoreError `refused`, `unsupported`. */
+  table(collection: Collection<Placement>): DuckdbTable;
+  /** Packs records of a batch, those with `sequence > after`, into parts. */
+  parts(collection: Collection<Placement>, batch: RecordBatch, after: number): Iterable<DuckdbPart>;
+}
+
+type Shared<Placement> = Omit<
+  ProjectedStore<Placement>,
+  "role" | "engine" | typeof Symbol.asyncDispose
+>;
+
+// So many parts are on their way at once: enough that the process never waits for the next one, few
+// enough that their size stays bounded (about 2,048 rows each).
+const PARTS_UNDERWAY_MAX = 3;
+
+/** The methods that both DuckDB stores have, over the pool of processes. */
+export class DuckdbClient<Placement> implements Shared<Placement> {
+  readonly #pool: DuckdbPool;
+  readonly #mapping: DuckdbMapping<Placement>;
+
+  constructor(pool: DuckdbPool, mapping: DuckdbMapping<Placement>) {
+    this.#pool = pool;
+    this.#mapping = mapping;
+  }
+
+  /** Calls a method of the store in the scope's process. The answer is what our own process sends. */
+  async call<Answer>(scope: Scope, method: string, argument?: unknown): Promise<Answer> {
+    const { store } = this.#mapping;
+    const timeMs = Number.POSITIVE_INFINITY;
+    return (await this.#pool.call(scope, { store, method, argument, timeMs })) as Answer;
+  }
+
+  async prepare(scope: Scope, collection: Collection<Placement>): Promise<void> {
+    await this.call(scope, "prepare", this.#mapping.table(collection));
+  }
+
+  async apply(scope: Scope, collection: Collection<Placement>, delivery: Delivery): Promise<void> {
+    await this.#write(scope, collection, delivery.batches, delivery.checkpoint);
+  }
+
+  async repair(scope: Scope, collection: Collection<Placement>, batch: RecordBatch): Promise<void> {
+    await this.#write(scope, collection, [batch], undefined);
+  }
+
+  async checkpoint(scope: Scope, collection: Collection<Placement>): Promise<number> {
+    return await this.call(scope, "checkpoint", tableNameOf(collection));
+  }
+
+  async discard(scope: Scope, collection: Collection<Placement>): Promise<void> {
+    await this.call(scope, "discard", tableNameOf(collection));
+  }
+
+  async digest(
+    scope: Scope,
+    collection: Collection<Placement>,
+    bucketSize: number,
+  ): Promise<readonly BucketDigest[]> {
+    return await this.call(scope, "digest", { table: tableNameOf(collection), bucketSize });
+  }
+
+  async list(
+    scope: Scope,
+    collection: Collection<Placement>,
+    range: {
+      readonly fromSequence: number;
+      readonly toSequence: number;
+      readonly limit: number;
+      readonly cursor?: string;
+    },
+  ): Promise<Page<RowDigest>> {
+    return await this.call(scope, "list", { table: tableNameOf(collection), range });
+  }
+
+  async statistics(scope: Scope): Promise<StoreStatistics> {
+    return await this.call(scope, "statistics");
+  }
+
+  async settle(scope: Scope): Promise<void> {
+    await this.call(scope, "settle");
+  }
+
+  async #write(
+    scope: Scope,
+    collection: Collection<Placement>,
+    batches: readonly RecordBatch[],
+    checkpoint: number | undefined,
+  ): Promise<void> {
+    try {
+      await this.#writeOnce(scope, collection, batches, checkpoint);
+    } catch (cause) {
+      if (!(cause instanceof DuckdbRoomError)) throw cause;
+      await this.#writeOnce(scope, collection, batches, checkpoint);
+    }
+  }
+
+  async #writeOnce(
+    scope: Scope,
+    collection: Collection<Placement>,
+    batches: readonly RecordBatch[],
+    checkpoint: number | undefined,
+  ): Promise<void> {
+    const table = tableNameOf(collection);
+    const isAppendOnly = collection.isAppendOnly === true;
+    const write = checkpoint === undefined ? {} : { checkpoint };
+    const session = this.#pool.nextSession();
+    const underway = new PartsUnderway();
+    try {
+      const begin = { session, write: { table, isAppendOnly, ...write } };
+      const stored: number = await this.call(scope, "begin", begin);
+      const after = checkpoint === undefined ? -1 : stored;
+      for (const batch of batches) {
+        for (const part of this.#mapping.parts(collection, batch, after)) {
+          await underway.add(this.call(scope, "part", { session, part }));
+        }
+      }
+      await underway.all();
+      await this.call(scope, "commit", { session });
+    } catch (cause) {
+      // Taking back is all that is left to do, whatever the deadline; the caller is told what ended
+      // the write, and a process that is gone has taken it back itself.
+      const patient = { ...scope, deadline: Number.POSITIVE_INFINITY };
+      await this.call(patient, "abort", { session }).catch(() => undefined);
+      throw cause;
+    }
+  }
+}
+
+/** The name under which a collection is known in the process. */
+export function tableNameOf<Placement>({
+  name,
+  generation,
+}: Collection<Placement>): DuckdbTableName {
+  return { name, generation };
+}
+
+/** Lets a few calls be under way at once. */
+class PartsUnderway {
+  readonly #calls: Promise<unknown>[] = [];
+
+  async add(call: Promise<unknown>): Promise<void> {
+    // A failure is reported by whoever awaits the call, here or in `all`.
+    call.catch(() => undefined);
+    this.#calls.push(call);
+    if (this.#calls.length > PARTS_UNDERWAY_MAX) await this.#calls.shift();
+  }
+
+  async all(): Promise<void> {
+    await Promise.all(this.#calls);
+  }
+}

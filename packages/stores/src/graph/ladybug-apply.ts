@@ -1,0 +1,98 @@
+import type { GraphPlacement } from "@custody/contract/placement";
+
+import type { LadybugSession } from "../drivers/ladybug.ts";
+import { batchPrevious, batchRecords } from "../record-batch.ts";
+import type { Delivery } from "../record-batch.ts";
+import { GraphFold, compileMention } from "./graph-fold.ts";
+import type { Mention } from "./graph-fold.ts";
+import type { GraphModel } from "./graph-model.ts";
+import { readCheckpoint } from "./ladybug-read.ts";
+import { writeCheckpoint } from "./ladybug-tables.ts";
+import { addEdges, addNodes, loadNodes, writeNodes } from "./ladybug-write.ts";
+
+interface Change {
+  readonly sequence: number;
+  readonly previous: Mention | undefined;
+  /** The version of `previous`, where the delivery tells it. */
+  readonly previousSequence: number | undefined;
+  readonly next: Mention | undefined;
+}
+
+/**
+ * Writes a delivery in the session's transaction: folds it into net changes in memory first, so that a
+ * probe named by a thousand records costs one statement row.
+ */
+export async function applyDelivery(
+  session: LadybugSession,
+  {
+    model,
+    placements,
+    delivery,
+  }: {
+    readonly model: GraphModel;
+    readonly placements: Readonly<Record<string, GraphPlacement>>;
+    readonly delivery: Delivery;
+  },
+): Promise<void> {
+  const checkpoint = await readCheckpoint(session);
+  if (delivery.checkpoint <= checkpoint) return;
+  const changes = changesAfter(checkpoint, placements, delivery);
+  const fold = new GraphFold();
+  const touched = touchedNodes(changes);
+  for (const [label, properties] of model.labels) {
+    const ids = touched.get(label);
+    if (properties.size === 0 || ids === undefined) continue;
+    await loadNodes(session, fold, label, { properties, ids: [...ids] });
+  }
+  for (const { sequence, previous, previousSequence, next } of changes) {
+    if (previous !== undefined) fold.retract(previous, previousSequence);
+    if (next !== undefined) fold.add(next, sequence);
+  }
+  for (const [label, properties] of model.labels) {
+    const nodes = fold.nodes.get(label)?.values() ?? [];
+    if (properties.size === 0) await addNodes(session, label, nodes);
+    else await writeNodes(session, label, properties, nodes);
+  }
+  await addEdges(session, model, fold.edges.values());
+  await session.direct(writeCheckpoint(delivery.checkpoint));
+}
+
+/** What the delivery's new records change, in the order of the journal. */
+function changesAfter(
+  checkpoint: number,
+  placements: Readonly<Record<string, GraphPlacement>>,
+  { batches }: Delivery,
+): readonly Change[] {
+  const changes: Change[] = [];
+  for (const batch of batches) {
+    const placement = placements[batch.type];
+    if (placement === undefined) continue;
+    const mention = compileMention(placement);
+    const records = batchRecords(batch);
+    const previous = batchPrevious(batch);
+    for (const [index, sequence] of batch.sequences.entries()) {
+      if (sequence <= checkpoint) continue;
+      const before = previous[index];
+      const after = records[index];
+      changes.push({
+        sequence,
+        previous: before === undefined ? undefined : mention(before),
+        previousSequence: batch.previous?.sequences?.[index],
+        next: after === undefined ? undefined : mention(after),
+      });
+    }
+  }
+  return changes.sort((left, right) => left.sequence - right.sequence);
+}
+
+function touchedNodes(changes: readonly Change[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const touched = new Map<string, Set<string>>();
+  for (const { previous, next } of changes) {
+    for (const { label, id } of [...(previous?.nodes ?? []), ...(next?.nodes ?? [])]) {
+      const ids = touched.get(label);
+      if (ids === undefined) touched.set(label, new Set([id]));
+      else ids.add(id);
+    }
+  }
+  return touched;
+}

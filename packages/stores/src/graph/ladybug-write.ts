@@ -1,0 +1,204 @@
+import { canonicalJson, parseJson } from "@custody/contract/json";
+import type { ColumnType } from "@custody/contract/placement";
+
+import type { LadybugSession } from "../drivers/ladybug.ts";
+import type { GraphFold, FoldedEdge, FoldedNode, Saying } from "./graph-fold.ts";
+import { propertiesOf } from "./graph-fold.ts";
+import type { GraphModel } from "./graph-model.ts";
+import {
+  castParameter,
+  propertyParameter,
+  storedProperty,
+  storedVector,
+  typedParameter,
+} from "./ladybug-cells.ts";
+import type { PropertyParameter } from "./ladybug-cells.ts";
+import { quote } from "./ladybug-tables.ts";
+
+// Rows in one UNWIND: their parameters are copied into the engine at once.
+const ROWS_MAX = 5_000;
+
+type Properties = ReadonlyMap<string, ColumnType>;
+
+/** Puts the stored nodes with these ids into a fold, for labels whose nodes have properties. */
+export async function loadNodes(
+  session: LadybugSession,
+  fold: GraphFold,
+  label: string,
+  { properties, ids }: { readonly properties: Properties; readonly ids: readonly string[] },
+): Promise<void> {
+  const names = [...properties.keys()];
+  const columns = names.map((name, index) => `, n.${quote(name)} AS p${index}`).join("");
+  const statement = `UNWIND $rows AS x MATCH (n:${quote(label)}) WHERE n.id = x
+    RETURN n.id AS id, n._records AS r, n._sequence AS s, n._said AS said${columns}`;
+  for (const rows of slices(ids)) {
+    for (const row of await session.run(statement, { rows })) {
+      const stored = new Map(
+        [...properties].map(([name, type], index) => [
+          name,
+          type === "vector" ? storedVector(row[`p${index}`]) : storedProperty(row[`p${index}`]),
+        ]),
+      );
+      const { id, r, s, said } = row as Readonly<Record<"id" | "said", string>> & StoredCounts;
+      fold.load({ label, id, records: r, said: readSayings(said, s ?? 0, stored) });
+    }
+  }
+}
+
+interface StoredCounts {
+  readonly r: number;
+  readonly s: number | null;
+}
+
+/** Writes nodes whose label has properties as the fold holds them; those without a record go. */
+export async function writeNodes(
+  session: LadybugSession,
+  label: string,
+  properties: Properties,
+  nodes: Iterable<FoldedNode>,
+): Promise<void> {
+  const types = [...properties];
+  const sets = types.map(
+    ([name, type], index) => `, n.${quote(name)} = ${castParameter(type, `x.p${index}`)}`,
+  );
+  const statement = `UNWIND $rows AS x WITH x WHERE x.k = true MERGE (n:${quote(label)} {id: x.id})
+    SET n._records = x.r, n._sequence = x.s, n._said = x.said${sets.join("")}`;
+  const first = { k: false, id: "0", r: 0, s: 0, said: "0" as string | null };
+  const typed = numbered(types.map(([, type]) => typedParameter(type)));
+  const gone: string[] = [];
+  const kept: FoldedNode[] = [];
+  for (const node of nodes) {
+    if (node.records > 0) kept.push(node);
+    else gone.push(node.id);
+  }
+  for (const slice of slices(kept)) {
+    const rows = slice.map((node) => {
+      const values = propertiesOf(node.said);
+      const sequence = highestSequence(node.said);
+      return {
+        k: true,
+        id: node.id,
+        r: node.records,
+        s: sequence,
+        said: writeSayings(node.said, sequence),
+        ...numbered(types.map(([name]) => propertyParameter(values.get(name)))),
+      };
+    });
+    await session.run(statement, { rows: [{ ...first, ...typed }, ...rows] });
+  }
+  await deleteNodes(session, label, gone, false);
+}
+
+/** Adds net counts to nodes whose label has no properties; those that no record is left of go. */
+export async function addNodes(
+  session: LadybugSession,
+  label: string,
+  nodes: Iterable<FoldedNode>,
+): Promise<void> {
+  const changed = [...nodes].filter(({ records }) => records !== 0);
+  const statement = `UNWIND $rows AS x MERGE (n:${quote(label)} {id: x.id})
+    ON CREATE SET n._records = x.d ON MATCH SET n._records = n._records + x.d`;
+  for (const slice of slices(changed)) {
+    await session.run(statement, { rows: slice.map(({ id, records }) => ({ id, d: records })) });
+  }
+  const fewer = changed.filter(({ records }) => records < 0).map(({ id }) => id);
+  await deleteNodes(session, label, fewer, true);
+}
+
+async function deleteNodes(
+  session: LadybugSession,
+  label: string,
+  ids: readonly string[],
+  isCounted: boolean,
+): Promise<void> {
+  const statement = `UNWIND $rows AS x MATCH (n:${quote(label)}) WHERE n.id = x
+    ${isCounted ? "AND n._records <= 0" : ""} DETACH DELETE n`;
+  for (const rows of slices(ids)) await session.run(statement, { rows });
+}
+
+/** Adds net counts to edges whose ends exist; those that no record is left of go. */
+export async function addEdges(
+  session: LadybugSession,
+  { types }: GraphModel,
+  edges: Iterable<FoldedEdge>,
+): Promise<void> {
+  const groups = new Map<string, FoldedEdge[]>();
+  for (const edge of edges) {
+    if (edge.records === 0) continue;
+    const name = `${edge.type} ${edge.from.label} ${edge.to.label}`;
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [edge]);
+    else group.push(edge);
+  }
+  for (const [type, pairs] of types) {
+    for (const { from, to } of pairs) {
+      await addEdgeGroup(session, { type, from, to }, groups.get(`${type} ${from} ${to}`) ?? []);
+    }
+  }
+}
+
+async function addEdgeGroup(
+  session: LadybugSession,
+  { type, from, to }: { readonly type: string; readonly from: string; readonly to: string },
+  edges: readonly FoldedEdge[],
+): Promise<void> {
+  // Two MATCH clauses: with one inline pattern pair the plan is a cross product, 60 times slower.
+  const ends = `UNWIND $rows AS x MATCH (a:${quote(from)}) WHERE a.id = x.a
+    WITH x, a MATCH (b:${quote(to)}) WHERE b.id = x.b`;
+  const merge = `${ends} MERGE (a)-[k:${quote(type)}]->(b)
+    ON CREATE SET k._records = x.d ON MATCH SET k._records = k._records + x.d`;
+  const remove = `${ends} WITH a, b MATCH (a)-[k:${quote(type)}]->(b) WHERE k._records <= 0 DELETE k`;
+  for (const slice of slices(edges)) {
+    await session.run(merge, {
+      rows: slice.map((edge) => ({ a: edge.from.id, b: edge.to.id, d: edge.records })),
+    });
+  }
+  for (const slice of slices(edges.filter(({ records }) => records < 0))) {
+    await session.run(remove, {
+      rows: slice.map((edge) => ({ a: edge.from.id, b: edge.to.id })),
+    });
+  }
+}
+
+function* slices<Row>(rows: readonly Row[]): Generator<Row[]> {
+  for (let start = 0; start < rows.length; start += ROWS_MAX) {
+    yield rows.slice(start, start + ROWS_MAX);
+  }
+}
+
+function numbered(values: readonly PropertyParameter[]): Record<string, PropertyParameter> {
+  return Object.fromEntries(values.map((value, index) => [`p${index}`, value]));
+}
+
+function highestSequence(said: ReadonlyMap<string, readonly Saying[]>): number {
+  let highest = 0;
+  for (const [latest] of said.values()) highest = Math.max(highest, latest?.[0] ?? 0);
+  return highest;
+}
+
+/** Sayings as JSON; `null` when every property was said once, in one record: its column says it all. */
+function writeSayings(
+  said: ReadonlyMap<string, readonly Saying[]>,
+  sequence: number,
+): string | null {
+  const isPlain = [...said.values()].every(
+    ([latest, ...earlier]) =>
+      latest !== undefined && earlier.length === 0 && latest[2] === 1 && latest[0] === sequence,
+  );
+  return isPlain ? null : canonicalJson(Object.fromEntries(said));
+}
+
+function readSayings(
+  text: string | null,
+  sequence: number,
+  stored: ReadonlyMap<string, Saying[1]>,
+): Map<string, Saying[]> {
+  if (text !== null) {
+    return new Map(Object.entries(parseJson(text) as unknown as Record<string, Saying[]>));
+  }
+  const said = new Map<string, Saying[]>();
+  for (const [name, value] of stored) {
+    if (value !== null) said.set(name, [[sequence, value, 1]]);
+  }
+  return said;
+}

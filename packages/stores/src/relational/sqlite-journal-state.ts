@@ -1,0 +1,187 @@
+import type { QuarantineKey, QuarantineRow, SegmentIntent } from "./journal.ts";
+import type { JournalConnection } from "./sqlite-journal-connection.ts";
+
+/** Rows answered at most at once. */
+const ROWS_MAX = 10_000;
+
+/** Registers a segment about to be written; again extends its lease. */
+export function writeIntent(
+  connection: JournalConnection,
+  tenantNo: number,
+  { segmentId, blobKey, expiresAt }: SegmentIntent,
+): void {
+  connection
+    .statement("INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?)")
+    .run(tenantNo, segmentId, blobKey, expiresAt);
+}
+
+/** Extends leases; false, with nothing extended, when one is gone. */
+export function renewLeases(
+  connection: JournalConnection,
+  tenantNo: number,
+  lease: { readonly segmentIds: readonly string[]; readonly expiresAt: number },
+): boolean {
+  const find = connection.statement("SELECT 1 FROM intent WHERE tenant_no = ? AND segment_id = ?");
+  if (lease.segmentIds.some((segmentId) => find.get(tenantNo, segmentId) === undefined)) {
+    return false;
+  }
+  const extend = connection.statement(
+    "UPDATE intent SET expires_at = ? WHERE tenant_no = ? AND segment_id = ?",
+  );
+  for (const segmentId of lease.segmentIds) extend.run(lease.expiresAt, tenantNo, segmentId);
+  return true;
+}
+
+/** Removes intents that expired before `now`, the oldest first, and answers them. */
+export function takeExpired(
+  connection: JournalConnection,
+  tenantNo: number,
+  { now, limit }: { readonly now: number; readonly limit: number },
+): readonly SegmentIntent[] {
+  const expired = connection
+    .statement(
+      `SELECT segment_id, blob_key, expires_at FROM intent WHERE tenant_no = ? AND expires_at < ?
+       ORDER BY expires_at, segment_id LIMIT ?`,
+    )
+    .all(tenantNo, now, Math.min(limit, ROWS_MAX))
+    .map((row) => ({
+      segmentId: String(row["segment_id"]),
+      blobKey: String(row["blob_key"]),
+      expiresAt: Number(row["expires_at"]),
+    }));
+  removeIntents(
+    connection,
+    tenantNo,
+    expired.map(({ segmentId }) => segmentId),
+  );
+  return expired;
+}
+
+/** Removes intents; one that is gone is no error. */
+export function removeIntents(
+  connection: JournalConnection,
+  tenantNo: number,
+  segmentIds: readonly string[],
+): void {
+  const remove = connection.statement("DELETE FROM intent WHERE tenant_no = ? AND segment_id = ?");
+  for (const segmentId of segmentIds) remove.run(tenantNo, segmentId);
+}
+
+/** A receipt by its key. */
+export function readReceipt(
+  connection: JournalConnection,
+  tenantNo: number,
+  { kind, key }: { readonly kind: string; readonly key: string },
+): string | undefined {
+  const row = connection
+    .statement("SELECT receipt FROM receipt WHERE tenant_no = ? AND kind = ? AND key = ?")
+    .get(tenantNo, kind, key);
+  return row === undefined ? undefined : String(row["receipt"]);
+}
+
+/** A named value. */
+export function readState(
+  connection: JournalConnection,
+  tenantNo: number,
+  name: string,
+): string | undefined {
+  const row = connection
+    .statement("SELECT value FROM state WHERE tenant_no = ? AND name = ?")
+    .get(tenantNo, name);
+  return row === undefined ? undefined : String(row["value"]);
+}
+
+/** Sets a named value, or removes it. */
+export function writeState(
+  connection: JournalConnection,
+  tenantNo: number,
+  { name, value }: { readonly name: string; readonly value: string | undefined },
+): void {
+  if (value === undefined) {
+    connection.statement("DELETE FROM state WHERE tenant_no = ? AND name = ?").run(tenantNo, name);
+  } else {
+    connection.statement("INSERT OR REPLACE INTO state VALUES (?, ?, ?)").run(tenantNo, name, value);
+  }
+}
+
+/** Named values whose names begin with a prefix, by name. */
+export function readStates(
+  connection: JournalConnection,
+  tenantNo: number,
+  prefix: string,
+): readonly { readonly name: string; readonly value: string }[] {
+  return connection
+    .statement(
+      `SELECT name, value FROM state WHERE tenant_no = ?1 AND name >= ?2
+       AND substr(name, 1, length(?2)) = ?2 ORDER BY name LIMIT ${ROWS_MAX}`,
+    )
+    .all(tenantNo, prefix)
+    .map((row) => ({ name: String(row["name"]), value: String(row["value"]) }));
+}
+
+/** Notes refused records; one that is noted already is replaced. */
+export function writeQuarantine(
+  connection: JournalConnection,
+  tenantNo: number,
+  rows: readonly QuarantineRow[],
+): void {
+  const insert = connection.statement(
+    "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+  );
+  for (const { role, collection, type, id, sequence, reason, at } of rows) {
+    insert.run(tenantNo, role, collection, type, id, sequence, reason, at);
+  }
+}
+
+/** Noted records in the order of role, collection, type and id. */
+export function readQuarantine(
+  connection: JournalConnection,
+  tenantNo: number,
+  query: {
+    readonly role?: string;
+    readonly collection?: string;
+    readonly limit: number;
+    readonly after?: QuarantineKey;
+  },
+): readonly QuarantineRow[] {
+  const { role = null, collection = null, after } = query;
+  return connection
+    .statement(
+      `SELECT * FROM quarantine WHERE tenant_no = ? AND (role, collection, type, id) > (?, ?, ?, ?)
+       AND (?6 IS NULL OR role = ?6) AND (?7 IS NULL OR collection = ?7)
+       ORDER BY role, collection, type, id LIMIT ?8`,
+    )
+    .all(
+      tenantNo,
+      after?.role ?? "",
+      after?.collection ?? "",
+      after?.type ?? "",
+      after?.id ?? "",
+      role,
+      collection,
+      Math.min(query.limit, ROWS_MAX),
+    )
+    .map((row) => ({
+      role: String(row["role"]),
+      collection: String(row["collection"]),
+      type: String(row["type"]),
+      id: String(row["id"]),
+      sequence: Number(row["sequence"]),
+      reason: String(row["reason"]),
+      at: Number(row["at"]),
+    }));
+}
+
+/** Forgets noted records. */
+export function removeQuarantine(
+  connection: JournalConnection,
+  tenantNo: number,
+  rows: readonly QuarantineKey[],
+): void {
+  const remove = connection.statement(
+    "DELETE FROM quarantine WHERE tenant_no = ? AND role = ? AND collection = ? AND type = ? AND id = ?",
+  );
+  for (const { role, collection, type, id } of rows) {
+    remove.run(tenantNo, role, collection, type, id);
+  }
+}

@@ -1,0 +1,120 @@
+import { sqliteCall } from "../drivers/sqlite.ts";
+import { digestRows, pageOfRows, sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
+import { TenantFiles } from "../drivers/tenant-files.ts";
+import { StoreError } from "../errors.ts";
+import type { Scope } from "../scope.ts";
+import type { RelationalLimits, RelationalStore } from "./port.ts";
+import { RelationalFile } from "./sqlite-file.ts";
+import { selectRows } from "./sqlite-select.ts";
+
+/** Where the embedded relational tables lie, and how much memory they may take. */
+export interface SqliteRelationalOptions {
+  /** The data directory. */
+  readonly directory: string;
+  /** Secret under which an owner's name becomes a file name; without it owner scopes are refused. */
+  readonly ownerSalt?: Uint8Array;
+  /** Files kept open; each holds a page cache of up to 8 MiB. Default 8. */
+  readonly openMax?: number;
+}
+
+const LIMITS: RelationalLimits = { pageMax: 10_000 };
+
+/** Opens the embedded relational tables and summaries: SQLite, one file a tenant. */
+export async function openSqliteRelational(
+  options: SqliteRelationalOptions,
+): Promise<RelationalStore> {
+  const { directory, ownerSalt, openMax = 8 } = options;
+  const files = new TenantFiles<RelationalFile>({
+    directory,
+    file: "relational.sqlite",
+    ...(ownerSalt === undefined ? {} : { ownerSalt }),
+    openMax,
+    open: async (path) => RelationalFile.open(path),
+    close: async (file) => file.close(),
+  });
+  const use: UseFile = async (scope, doing, work) =>
+    await files.use(scope, (file) => sqliteCall(doing, () => work(file)));
+
+  return {
+    role: "relational",
+    engine: "sqlite",
+    limits: LIMITS,
+
+    ...writing(use),
+
+    statistics: async (scope) =>
+      await use(scope, "count rows", (file) => ({
+        collections: file.counts(),
+        bytes: sqliteFileBytes(files.path(scope)),
+      })),
+
+    settle: async (scope) =>
+      await use(scope, "empty the log", (file) => {
+        file.database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      }),
+
+    select: async (scope, collection, query) => {
+      if (!Number.isSafeInteger(query.limit) || query.limit < 1 || query.limit > LIMITS.pageMax) {
+        throw new StoreError("limit", `a page holds 1 to ${LIMITS.pageMax} rows`);
+      }
+      return await use(scope, `select from ${collection.name}`, (file) =>
+        file.isPrepared(collection)
+          ? sqliteSnapshot(file.database, () => ({
+              ...selectRows(file.database, file.table(collection).query, query),
+              checkpoint: file.checkpoint(collection),
+            }))
+          : { rows: [], checkpoint: 0 },
+      );
+    },
+
+    [Symbol.asyncDispose]: async () => await files.closeAll(),
+  };
+}
+
+type UseFile = <Result>(
+  scope: Scope,
+  doing: string,
+  work: (file: RelationalFile) => Result,
+) => Promise<Result>;
+
+function writing(
+  use: UseFile,
+): Pick<
+  RelationalStore,
+  "prepare" | "apply" | "repair" | "checkpoint" | "discard" | "digest" | "list"
+> {
+  return {
+    prepare: async (scope, collection) =>
+      await use(scope, `prepare ${collection.name}`, (file) => file.prepare(collection)),
+
+    apply: async (scope, collection, delivery) =>
+      await use(scope, `apply ${collection.name}`, (file) => file.apply(collection, delivery)),
+
+    repair: async (scope, collection, batch) =>
+      await use(scope, `repair ${collection.name}`, (file) => file.repair(collection, batch)),
+
+    checkpoint: async (scope, collection) =>
+      await use(scope, "read a checkpoint", (file) => file.checkpoint(collection)),
+
+    discard: async (scope, collection) =>
+      await use(scope, `discard ${collection.name}`, (file) => file.discard(collection)),
+
+    digest: async (scope, collection, bucketSize) =>
+      await use(scope, `digest ${collection.name}`, (file) =>
+        file.isPrepared(collection)
+          ? sqliteSnapshot(file.database, () =>
+              digestRows(file.table(collection).contents(), bucketSize),
+            )
+          : [],
+      ),
+
+    list: async (scope, collection, range) =>
+      await use(scope, `list ${collection.name}`, (file) =>
+        file.isPrepared(collection)
+          ? sqliteSnapshot(file.database, () =>
+              pageOfRows(file.table(collection).contents(range), range.limit),
+            )
+          : { rows: [] },
+      ),
+  };
+}

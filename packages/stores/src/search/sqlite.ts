@@ -1,0 +1,169 @@
+import { setImmediate as nextTurn } from "node:timers/promises";
+
+import { sqliteCall } from "../drivers/sqlite.ts";
+import { digestRows, pageOfRows, sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
+import { TenantFiles } from "../drivers/tenant-files.ts";
+import type { Scope } from "../scope.ts";
+import type { HighlightRequest, SearchLimits, SearchPage, SearchQuery, SearchStore } from "./port.ts";
+import { SearchFile } from "./sqlite-file.ts";
+import type { SearchTable } from "./sqlite-file.ts";
+import { compileMarks, compileMatch } from "./sqlite-match.ts";
+import type { MatchContext } from "./sqlite-match.ts";
+import { queryPage } from "./sqlite-query.ts";
+import { cutAroundMarks, SqliteTokens } from "./sqlite-tokens.ts";
+
+/** Where the embedded search keeps its files, and how much memory it may take. */
+export interface SqliteSearchOptions {
+  /** The data directory. */
+  readonly directory: string;
+  /** Secret under which an owner's name becomes a file name; without it owner scopes are refused. */
+  readonly ownerSalt?: Uint8Array;
+  /** Files kept open; each holds a page cache of up to 8 MiB. Default 8. */
+  readonly openMax?: number;
+}
+
+const LIMITS: SearchLimits = { pageMax: 1_000, facetsMax: 32, facetValuesMax: 100 };
+
+/**
+ * Opens the embedded search: SQLite FTS5, one file a tenant.
+ *
+ * The index holds words, not texts: a text can neither be read back nor compared. What `digest` and
+ * `list` hash are the id, the sequence, the filter values and the hash of each text, noted when it was
+ * indexed; that the index has each row is checked against FTS5's own list, and that the index is whole by
+ * FTS5's integrity check, which `digest` runs (17 to 27 µs a record).
+ */
+export async function openSqliteSearchStore(options: SqliteSearchOptions): Promise<SearchStore> {
+  const { directory, ownerSalt, openMax = 8 } = options;
+  const tokens = new SqliteTokens();
+  const files = new TenantFiles<SearchFile>({
+    directory,
+    file: "search.sqlite",
+    ...(ownerSalt === undefined ? {} : { ownerSalt }),
+    openMax,
+    open: async (path) => SearchFile.open(path),
+    close: async (file) => file.close(),
+  });
+  const use: UseFile = async (scope, doing, work) =>
+    await files.use(scope, (file) => sqliteCall(doing, () => work(file)));
+
+  return {
+    role: "search",
+    engine: "sqlite",
+    ...writing(use),
+    ...reading(use, tokens),
+
+    statistics: async (scope) =>
+      await use(scope, "count records", (file) => ({
+        collections: file.counts(),
+        bytes: sqliteFileBytes(files.path(scope)),
+      })),
+
+    settle: async (scope) =>
+      await files.use(scope, async (file) => {
+        while (sqliteCall("settle the search index", () => file.settleStep())) await nextTurn();
+      }),
+
+    [Symbol.asyncDispose]: async () => {
+      await files.closeAll();
+      tokens[Symbol.dispose]();
+    },
+  };
+}
+
+type UseFile = <Result>(
+  scope: Scope,
+  doing: string,
+  work: (file: SearchFile) => Result,
+) => Promise<Result>;
+
+function writing(
+  use: UseFile,
+): Pick<
+  SearchStore,
+  "prepare" | "apply" | "repair" | "checkpoint" | "discard" | "digest" | "list"
+> {
+  return {
+    prepare: async (scope, collection) =>
+      await use(scope, `prepare ${collection.name}`, (file) => file.prepare(collection)),
+
+    apply: async (scope, collection, delivery) =>
+      await use(scope, `apply ${collection.name}`, (file) => file.apply(collection, delivery)),
+
+    repair: async (scope, collection, batch) =>
+      await use(scope, `repair ${collection.name}`, (file) => file.repair(collection, batch)),
+
+    checkpoint: async (scope, collection) =>
+      await use(scope, "read a checkpoint", (file) => file.checkpoint(collection)),
+
+    discard: async (scope, collection) =>
+      await use(scope, `discard ${collection.name}`, (file) => file.discard(collection)),
+
+    digest: async (scope, collection, bucketSize) =>
+      await use(scope, `digest ${collection.name}`, (file) => {
+        file.checkIndex(collection);
+        return digestRows(file.contents(collection), bucketSize);
+      }),
+
+    list: async (scope, collection, range) =>
+      await use(scope, `list ${collection.name}`, (file) =>
+        pageOfRows(file.contents(collection, range), range.limit),
+      ),
+  };
+}
+
+function reading(
+  use: UseFile,
+  tokens: SqliteTokens,
+): Pick<SearchStore, "capabilities" | "limits" | "search" | "highlight"> {
+  return {
+    capabilities: { isFuzzy: true, readsTextBack: false },
+    limits: LIMITS,
+
+    search: async (scope, collection, query) =>
+      await use(scope, `search ${collection.name}`, (file) =>
+        sqliteSnapshot(file.database, () => {
+          if (!file.isPrepared(collection)) return emptyPage(query);
+          const table = file.table(collection);
+          const found = compileMatch(query.expression, file.matchContext(table, tokens));
+          const page = queryPage({ ...table, database: file.database }, query, found, LIMITS);
+          return { ...page, checkpoint: file.checkpoint(collection) };
+        }),
+      ),
+
+    highlight: async (scope, collection, request) =>
+      await use(scope, `mark hits of ${collection.name}`, (file) => {
+        const table = file.table(collection);
+        return highlightTexts(table, request, { tokens, match: file.matchContext(table, tokens) });
+      }),
+  };
+}
+
+/** What a search of a collection that was never prepared finds. */
+function emptyPage({ facets = [] }: SearchQuery): SearchPage {
+  const counts = Object.fromEntries(facets.map((name) => [name, []]));
+  return { hits: [], total: 0, facets: counts, checkpoint: 0 };
+}
+
+function highlightTexts(
+  { mapping: { fieldNames } }: SearchTable,
+  { expression, texts, mark, lengthMax }: HighlightRequest,
+  context: { readonly tokens: SqliteTokens; readonly match: MatchContext },
+): readonly Readonly<Record<string, string>>[] {
+  const match = compileMarks(expression, context.match);
+  const rows = texts.map((row) => fieldNames.map((name) => ownText(row, name) ?? ""));
+  const marked = match === undefined ? rows : context.tokens.mark(fieldNames.length, rows, match);
+  return texts.map((row, index) =>
+    // `fromEntries` makes own members of any name, also of `__proto__`.
+    Object.fromEntries(
+      fieldNames.flatMap((name, position): [string, string][] => {
+        if (ownText(row, name) === undefined) return [];
+        const text = marked[index]?.[position] ?? "";
+        return [[name, cutAroundMarks(text, { ...mark, lengthMax })]];
+      }),
+    ),
+  );
+}
+
+function ownText(row: Readonly<Record<string, string>>, name: string): string | undefined {
+  return Object.hasOwn(row, name) ? row[name] : undefined;
+}

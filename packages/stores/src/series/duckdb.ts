@@ -1,0 +1,186 @@
+import { DuckdbClient, tableNameOf } from "../drivers/duckdb-client.ts";
+import type { DuckdbMapping } from "../drivers/duckdb-client.ts";
+import { PART_ROWS_MAX } from "../drivers/duckdb-columns.ts";
+import type { PackedColumn } from "../drivers/duckdb-columns.ts";
+import { joinDuckdbPool } from "../drivers/duckdb-pool.ts";
+import type { DuckdbOptions } from "../drivers/duckdb-pool.ts";
+import type { DuckdbPart } from "../drivers/duckdb-protocol.ts";
+import { StoreError } from "../errors.ts";
+import type { Collection } from "../projected-store.ts";
+import { batchRecords } from "../record-batch.ts";
+import type { RecordBatch } from "../record-batch.ts";
+import { compileSeriesPoints } from "./content.ts";
+import type { SeriesPoint } from "./content.ts";
+import { layoutWidth, seriesLayout } from "./duckdb-layout.ts";
+import type { SeriesLayout } from "./duckdb-layout.ts";
+import type { SeriesLimits, SeriesPlacements, SeriesStore } from "./port.ts";
+
+// Buckets of all groups together: an answer is held whole, at about 100 bytes a bucket.
+const LIMITS: SeriesLimits = { bucketsMax: 50_000 };
+
+/**
+ * Embedded series in DuckDB, in the same process as the tenant's analytics where both are opened in
+ * one thread for the same directory.
+ */
+export async function openDuckdbSeries(options: DuckdbOptions): Promise<SeriesStore> {
+  const { pool, release } = joinDuckdbPool(options);
+  const client = new DuckdbClient<SeriesPlacements>(pool, MAPPING);
+  const reads: Pick<SeriesStore, "query" | "rollup"> = {
+    async query(scope, collection, { values, where = {}, ...query }) {
+      // Lists, as an object's member named `__proto__` would not arrive as one.
+      const answer: {
+        rows: { bucketAt: number; tags: (string | null)[]; values: (number | null)[] }[];
+        checkpoint: number;
+      } = await client.call(scope, "query", {
+        ...query,
+        table: tableNameOf(collection),
+        values: Object.entries(values),
+        where: Object.entries(where),
+        bucketsMax: LIMITS.bucketsMax,
+      });
+      const tagNames = query.groupBy ?? [];
+      const valueNames = Object.keys(values);
+      return {
+        rows: answer.rows.map((row) => ({
+          bucketAt: row.bucketAt,
+          tags: Object.fromEntries(tagNames.map((name, at) => [name, row.tags[at] ?? null])),
+          values: Object.fromEntries(valueNames.map((name, at) => [name, row.values[at] ?? null])),
+        })),
+        checkpoint: answer.checkpoint,
+      };
+    },
+
+    async rollup(scope, collection, rollup) {
+      return await client.call(scope, "rollup", { ...rollup, table: tableNameOf(collection) });
+    },
+  };
+  return Object.assign(client, {
+    role: "series" as const,
+    engine: "duckdb",
+    limits: LIMITS,
+    ...reads,
+    [Symbol.asyncDispose]: release,
+  });
+}
+
+const MAPPING: DuckdbMapping<SeriesPlacements> = {
+  store: "series",
+
+  table(collection) {
+    const layout = seriesLayout(onlyPlacements(collection));
+    const { tags, fields } = layoutWidth(layout);
+    return {
+      name: collection.name,
+      generation: collection.generation,
+      columns: [
+        { name: "_ordinal", kind: "integer" },
+        { name: "_measurement", kind: "integer" },
+        { name: "_at", kind: "timestamp" },
+        ...numbered(tags, (slot) => ({ name: `tag_${slot}`, kind: "text" as const })),
+        ...numbered(fields, (slot) => ({ name: `field_${slot}`, kind: "real" as const })),
+      ],
+      note: JSON.stringify(layout),
+    };
+  },
+
+  *parts(collection, batch, after) {
+    const placements = onlyPlacements(collection);
+    const packer = packers.get(placements) ?? compilePacker(placements);
+    packers.set(placements, packer);
+    const wanted = [...batch.ids.keys()].filter((index) => (batch.sequences[index] ?? 0) > after);
+    const step = Math.max(1, Math.floor(PART_ROWS_MAX / Math.max(1, placements.length)));
+    for (let start = 0; start < wanted.length; start += step) {
+      yield packPart(packer, batch, wanted.slice(start, start + step));
+    }
+  },
+};
+
+function onlyPlacements({ name, placements }: Collection<SeriesPlacements>): SeriesPlacements {
+  const [placement, ...more] = Object.values(placements);
+  if (placement === undefined || more.length > 0) {
+    throw new StoreError("unsupported", `${name}: a series collection holds exactly one type`);
+  }
+  // The rows of one record must fit one part.
+  if (placement.length <= PART_ROWS_MAX) return placement;
+  throw new StoreError("limit", `${name} has more than ${PART_ROWS_MAX} series placements`);
+}
+
+interface Packer {
+  readonly points: ReturnType<typeof compileSeriesPoints>;
+  readonly layout: SeriesLayout;
+  readonly numbers: ReadonlyMap<string, number>;
+}
+
+const packers = new WeakMap<SeriesPlacements, Packer>();
+
+function compilePacker(placements: SeriesPlacements): Packer {
+  const layout = seriesLayout(placements);
+  const numbers = new Map(layout.measurements.map(({ name }, number) => [name, number]));
+  return { points: compileSeriesPoints(placements), layout, numbers };
+}
+
+interface Row {
+  readonly id: string;
+  readonly sequence: number;
+  readonly ordinal: number;
+  readonly point: SeriesPoint;
+}
+
+function packPart(packer: Packer, batch: RecordBatch, indexes: readonly number[]): DuckdbPart {
+  const records = batchRecords(batch);
+  const rows: Row[] = [];
+  let hasRemoved = false;
+  for (const index of indexes) {
+    const id = batch.ids[index] ?? "";
+    if (batch.removed[index] === 1) hasRemoved = true;
+    else {
+      const observedAt = batch.observedAt[index] ?? Number.NaN;
+      const points = packer.points({ id, fields: records[index], observedAt });
+      const sequence = batch.sequences[index] ?? 0;
+      rows.push(...points.map((point, ordinal) => ({ id, sequence, ordinal, point })));
+    }
+  }
+  return {
+    ids: indexes.map((index) => batch.ids[index] ?? ""),
+    sequences: Float64Array.from(indexes, (index) => batch.sequences[index] ?? 0),
+    hasRemoved,
+    rows: packRows(packer, rows),
+  };
+}
+
+function packRows({ layout, numbers }: Packer, rows: readonly Row[]): PackedColumn[] {
+  const width = layoutWidth(layout);
+  const numberOf = rows.map(({ point }) => numbers.get(point.measurement) ?? 0);
+  const whole = (values: readonly number[]): PackedColumn => ({
+    kind: "integer",
+    values: BigInt64Array.from(values, BigInt),
+    absent: new Uint8Array(values.length),
+  });
+  return [
+    { kind: "text", values: rows.map(({ id }) => id) },
+    whole(rows.map(({ sequence }) => sequence)),
+    whole(rows.map(({ ordinal }) => ordinal)),
+    whole(numberOf),
+    { kind: "timestamp", values: Float64Array.from(rows, ({ point }) => point.at) },
+    ...numbered(width.tags, (slot): PackedColumn => {
+      const names = layout.measurements.map(({ tags }) => tags[slot]);
+      const values = rows.map(({ point }, row) => {
+        const name = names[numberOf[row] ?? 0];
+        return name === undefined ? null : (point.tags.get(name) ?? null);
+      });
+      return { kind: "text", values };
+    }),
+    ...numbered(width.fields, (slot): PackedColumn => {
+      const names = layout.measurements.map(({ fields }) => fields[slot]);
+      const values = Float64Array.from(rows, ({ point }, row) => {
+        const name = names[numberOf[row] ?? 0];
+        return name === undefined ? Number.NaN : (point.fields.get(name) ?? Number.NaN);
+      });
+      return { kind: "real", values };
+    }),
+  ];
+}
+
+function numbered<Item>(count: number, make: (slot: number) => Item): Item[] {
+  return Array.from({ length: count }, (_, slot) => make(slot));
+}
