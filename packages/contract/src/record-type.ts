@@ -170,12 +170,12 @@ const FIELD_MAP = "fields";
 
 function collectPaths(placement: unknown, paths: string[]): void {
   if (typeof placement !== "object" || placement === null) return;
-  for (const [name, value] of Object.entries(placement)) {
+  for (const [name, value] of Object.entries(placement) as [string, unknown][]) {
     if (typeof value === "string") {
       if (PATH_MEMBERS.has(name)) paths.push(value);
     } else if (name === FIELD_MAP && typeof value === "object" && value !== null) {
       // A series field is a bare path or an expression, a search field an object around one.
-      const fields = Object.values<unknown>({ ...value });
+      const fields: unknown[] = Object.values(value);
       paths.push(...fields.filter((one) => typeof one === "string"));
       for (const one of fields) collectPaths(one, paths);
     } else if (PATH_MAPS.has(name) && typeof value === "object" && value !== null) {

@@ -18,7 +18,6 @@ import { StoreThread } from "@custody/stores/hosting/store-thread";
 import type { JournalStore } from "@custody/stores/relational/journal";
 
 import type { EventStream } from "@custody/stores/stream/port";
-import { openJournalStream } from "@custody/stores/stream/journal-cursor";
 
 import { createDataDirectory, requireDataDirectory } from "./data-directory.ts";
 import { nodeRuntime } from "./node-runtime.ts";
@@ -162,7 +161,10 @@ function embeddedStores(directory: string, lock: DirectoryLock): Stores {
         options: { directory },
       }),
     ),
-    stream: async (source) => (stream ??= keep(openJournalStream({ directory, source }))),
+    stream: async (source) => {
+      const { openJournalStream } = await import("@custody/stores/stream/journal-cursor");
+      return (stream ??= keep(openJournalStream({ directory, source })));
+    },
     projected: <Role extends ProjectedRole>(role: Role): Promise<ProjectedStoresByRole[Role]> => {
       const place = PLACES[role];
       const known =

@@ -80,6 +80,7 @@ export class JsonScanner {
     if (this.#state === "scalar") this.#endScalar(0);
     if (this.#state === "done") return this.#found;
     const isEmpty = this.#state === "value" && this.#stack.length === 0;
+    if (this.#state === "captured-container") this.#refuseToken(this.#token.take(0));
     if (isEmpty) throw new ImportError("empty", "the source is empty: no JSON document in it");
     return this.#refuse(0, "the document ends too early");
   }

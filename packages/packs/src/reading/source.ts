@@ -38,7 +38,7 @@ export async function openSource(
   const start: Buffer[] = [];
   let startBytes = 0;
   let isWhole = false;
-  while (startBytes < HEAD_LENGTH_MAX && !isWhole) {
+  while (startBytes <= HEAD_LENGTH_MAX && !isWhole) {
     const next = await chunks.next();
     if (next.done === true) isWhole = true;
     else {

@@ -82,13 +82,16 @@ async function* checked(
   isLenient: boolean,
 ): AsyncGenerator<Buffer> {
   let line = 1;
+  let lineBytes = 0;
   let held = start;
   const settle = (text: Buffer): Buffer => {
     if (!isUtf8(text)) {
-      if (!isLenient) refuse(text, line);
+      if (!isLenient) refuse(text, line, lineBytes);
       return Buffer.from(text.toString("utf8"), "utf8");
     }
     line += countNewlines(text);
+    const newline = text.lastIndexOf(NEWLINE);
+    lineBytes = newline === -1 ? lineBytes + text.length : text.length - newline - 1;
     return text;
   };
   for await (const chunk of rest) {
@@ -114,7 +117,7 @@ function wholeCharacters(bytes: Buffer): number {
   return length;
 }
 
-function refuse(text: Buffer, firstLine: number): never {
+function refuse(text: Buffer, firstLine: number, lineBytes: number): never {
   let low = 0;
   let high = text.length;
   // The longest valid beginning ends at the first invalid byte, give or take a begun character.
@@ -126,7 +129,8 @@ function refuse(text: Buffer, firstLine: number): never {
   }
   const before = text.subarray(0, wholeCharacters(text.subarray(0, low)));
   const line = firstLine + countNewlines(before);
-  const column = before.length - before.lastIndexOf(NEWLINE);
+  const newline = before.lastIndexOf(NEWLINE);
+  const column = newline === -1 ? lineBytes + before.length + 1 : before.length - newline;
   throw new ImportError(
     "encoding",
     `the source is not UTF-8: an invalid byte at line ${line}, byte ${column}`,

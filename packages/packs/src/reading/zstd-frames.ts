@@ -5,6 +5,8 @@ const FRAME_MAGIC = 0xfd2fb528;
 const SKIPPABLE_MAGIC = 0x184d2a50;
 const SKIPPABLE_MASK = 0xfffffff0;
 
+const FRAME_MAGIC_BYTES: Uint8Array = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd);
+
 const DICTIONARY_ID_BYTES = [0, 1, 2, 4] as const;
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8] as const;
 const RLE_BLOCK = 1;
@@ -25,6 +27,9 @@ type Step =
   | "copy"
   | "skip"
   | "checksum";
+
+/** Steps in which no byte belongs to a frame that is decoded. */
+const OUTSIDE: ReadonlySet<Step> = new Set<Step>(["magic", "skip-size", "skip"]);
 
 /**
  * Cuts a zstd file into its frames without decompressing it.
@@ -49,22 +54,20 @@ export class ZstdFrames {
   /** Takes the next bytes of the file and gives the pieces of frames in them. */
   *feed(chunk: Uint8Array): Generator<FramePiece> {
     let at = 0;
-    let pieceStart = this.#step === "skip" || this.#step === "skip-size" ? -1 : 0;
+    let start = OUTSIDE.has(this.#step) ? -1 : 0;
     while (at < chunk.length) {
-      const wasBetween = this.isComplete;
-      if (wasBetween) pieceStart = at;
       const before = this.#step;
       at += this.#take(chunk, at);
-      if (this.#step === "skip-size" && before === "magic") pieceStart = -1;
-      if (before === "skip" && this.isComplete) pieceStart = at;
-      else if (this.isComplete && pieceStart >= 0) {
-        yield { bytes: chunk.subarray(pieceStart, at), isLast: true };
-        pieceStart = at;
+      if (before === "magic" && this.#step === "descriptor") {
+        // The number may have been cut, so it is given anew.
+        yield { bytes: FRAME_MAGIC_BYTES, isLast: false };
+        start = at;
+      } else if (start >= 0 && this.isComplete) {
+        yield { bytes: chunk.subarray(start, at), isLast: true };
+        start = -1;
       }
     }
-    if (pieceStart >= 0 && pieceStart < at) {
-      yield { bytes: chunk.subarray(pieceStart, at), isLast: false };
-    }
+    if (start >= 0 && start < at) yield { bytes: chunk.subarray(start, at), isLast: false };
   }
 
   /** Consumes bytes for the present step; answers how many. */

@@ -58,7 +58,7 @@ test("data directories of one name in two places have two keys", () => {
 });
 
 test("a key file in the data directory is refused, one beside it is not", () => {
-  const usage = expect.objectContaining({ code: "usage" });
+  const usage: unknown = expect.objectContaining({ code: "usage" });
   expect(() => settingsWith({ data: "/d", keyFile: "/d/keys/k" })).toThrow(usage);
   expect(() => settingsWith({ data: "/d", keyFile: "/d" })).toThrow(usage);
   expect(settingsWith({ data: "/d", keyFile: "/d.key" }).keyFile).toBe("/d.key");

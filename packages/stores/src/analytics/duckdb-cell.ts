@@ -55,7 +55,7 @@ function instantText(micros: bigint): string {
 /** About how many bytes a cell takes on its way to the caller. */
 export function cellBytes(cell: Cell): number {
   if (typeof cell === "string") return cell.length + 8;
-  if (Array.isArray(cell)) return cell.reduce<number>((sum, part) => sum + cellBytes(part), 8);
+  if (isCells(cell)) return cell.reduce<number>((sum, part) => sum + cellBytes(part), 8);
   if (cell !== null && typeof cell === "object") {
     return Object.entries(cell).reduce(
       (sum, [name, part]) => sum + name.length + cellBytes(part),
@@ -63,4 +63,8 @@ export function cellBytes(cell: Cell): number {
     );
   }
   return 8;
+}
+
+function isCells(cell: Cell): cell is readonly Cell[] {
+  return Array.isArray(cell);
 }

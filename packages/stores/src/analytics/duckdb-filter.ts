@@ -56,8 +56,10 @@ export function filterSql(filter: Filter, columns: KnownColumns, into: DuckdbPar
     case "gt":
     case "gte":
     case "lt":
-    case "lte":
-      return comparison(filter, requireKind(columns, filter.path), into);
+    case "lte": {
+      const { op, path, value } = filter;
+      return comparison({ op, path, value }, requireKind(columns, path), into);
+    }
     case "ne":
       return `NOT ${below({ ...filter, op: "eq" })}`;
     case "in":
@@ -112,7 +114,11 @@ function joined(operator: "AND" | "OR", conditions: readonly string[]): string {
   return level[0] ?? "true";
 }
 
-type Comparison = Extract<Filter, { readonly op: "eq" | "gt" | "gte" | "lt" | "lte" }>;
+interface Comparison {
+  readonly op: keyof typeof OPERATORS;
+  readonly path: string;
+  readonly value: FilterLiteral;
+}
 
 const OPERATORS = { eq: "=", gt: ">", gte: ">=", lt: "<", lte: "<=" } as const;
 

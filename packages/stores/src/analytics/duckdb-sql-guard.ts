@@ -19,7 +19,8 @@ export interface SqlSurface {
 export function checkSqlTree(tree: unknown, surface: SqlSurface): void {
   const statements = isNode(tree) ? tree["statements"] : undefined;
   if (isNode(tree) && tree["error"] === true) {
-    throw refuse(String(tree["error_message"] ?? "it is not a SELECT"));
+    const message = tree["error_message"];
+    throw refuse(typeof message === "string" ? message : "it is not a SELECT");
   }
   if (!Array.isArray(statements) || statements.length !== 1) {
     throw refuse("there must be exactly one SELECT");

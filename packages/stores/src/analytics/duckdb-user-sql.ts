@@ -1,5 +1,5 @@
 import { StatementType, VARCHAR } from "@duckdb/node-api";
-import type { DuckDBConnection, DuckDBPreparedStatement } from "@duckdb/node-api";
+import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBResult } from "@duckdb/node-api";
 
 import { DuckdbConnectionQueue } from "../drivers/duckdb-connections.ts";
 import { listTables } from "../drivers/duckdb-tables.ts";
@@ -73,7 +73,7 @@ export class DuckdbUserSql {
     const published = (await listTables(connection)).filter(({ isPublished }) => isPublished);
     const tables = new Set(published.map(({ name }) => viewOf(name).key));
     const result = await connection.runAndReadAll(
-      "SELECT json_serialize_sql($1)",
+      "SELECT json_serialize_sql($1::VARCHAR)",
       [statement],
       [VARCHAR],
     );
@@ -94,24 +94,30 @@ async function select(
     const columns = result
       .columnNames()
       .map((name, index) => ({ name, type: result.columnType(index).toString() }));
-    const rows: Cell[][] = [];
-    let bytes = 0;
-    for await (const chunk of result.yieldRows()) {
-      signal.throwIfAborted();
-      for (const row of chunk) {
-        if (rows.length === rowsMax) return { columns, rows, isTruncated: true };
-        const cells = row.map(sqlCell);
-        bytes += cellBytes(cells);
-        if (bytes > ANSWER_BYTES_MAX) {
-          throw new StoreError("limit", `the answer is larger than ${ANSWER_BYTES_MAX} bytes`);
-        }
-        rows.push(cells);
-      }
-    }
-    return { columns, rows, isTruncated: false };
+    return { columns, ...(await readRows(result, rowsMax, signal)) };
   } finally {
     prepared.destroySync();
   }
+}
+
+async function readRows(
+  result: DuckDBResult,
+  rowsMax: number,
+  signal: AbortSignal,
+): Promise<Pick<SqlAnswer, "rows" | "isTruncated">> {
+  const rows: Cell[][] = [];
+  let bytes = 0;
+  for await (const chunk of result.yieldRows()) {
+    signal.throwIfAborted();
+    const read = chunk.slice(0, rowsMax - rows.length).map((row) => row.map(sqlCell));
+    for (const cells of read) bytes += cellBytes(cells);
+    if (bytes > ANSWER_BYTES_MAX) {
+      throw new StoreError("limit", `the answer is larger than ${ANSWER_BYTES_MAX} bytes`);
+    }
+    rows.push(...read);
+    if (read.length < chunk.length) return { rows, isTruncated: true };
+  }
+  return { rows, isTruncated: false };
 }
 
 // The tree was checked; that the parser sees one SELECT without parameters is asked again of what runs.

@@ -47,4 +47,3 @@ export function openDocumentFile(path: string): DocumentFile {
 
 const CATALOGUE = `CREATE TABLE IF NOT EXISTS collection (name TEXT NOT NULL, generation INTEGER NOT NULL,
   indexes TEXT NOT NULL, checkpoint INTEGER NOT NULL, PRIMARY KEY (name, generation)) STRICT, WITHOUT ROWID`;
-

@@ -19,7 +19,7 @@ export class DuckdbConnectionQueue {
   }
 
   /** Waits for the connection; whoever gets it must call `release`. */
-  async take(): Promise<{ readonly connection: DuckDBConnection; release(): void }> {
+  async take(): Promise<{ readonly connection: DuckDBConnection; readonly release: () => void }> {
     const before = this.#tail;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#tail = promise;

@@ -123,7 +123,7 @@ const pools = new Map<string, { readonly pool: DuckdbPool; users: number }>();
  */
 export function joinDuckdbPool(options: DuckdbOptions): {
   readonly pool: DuckdbPool;
-  release(): Promise<void>;
+  readonly release: () => Promise<void>;
 } {
   const key = resolve(options.directory);
   const slot = pools.get(key) ?? { pool: new DuckdbPool(options), users: 0 };
@@ -132,7 +132,7 @@ export function joinDuckdbPool(options: DuckdbOptions): {
   let isReleased = false;
   return {
     pool: slot.pool,
-    async release() {
+    release: async () => {
       if (isReleased) return;
       isReleased = true;
       slot.users -= 1;

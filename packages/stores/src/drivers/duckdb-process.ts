@@ -14,7 +14,7 @@ import type {
   DuckdbRequest,
   DuckdbStoreName,
 } from "./duckdb-protocol.ts";
-import { DuckdbRoleTables } from "./duckdb-role.ts";
+import type { DuckdbRoleTables } from "./duckdb-role.ts";
 import { isOutOfRoom } from "./duckdb.ts";
 
 /** What may be sent to the process: a call, or that a call's answer is no longer waited for. */
@@ -70,7 +70,8 @@ class DuckdbProcess {
       return { call, value: await tables.call({ call, method, argument, signal }) };
     } catch (cause) {
       const error = cause instanceof StoreError ? cause : undefined;
-      const isWorthRepeating = isOutOfRoom(cause) && (await this.#endQueries());
+      // A query that ran out of room itself ends no other.
+      const isWorthRepeating = method !== "sql" && isOutOfRoom(cause) && (await this.#endQueries());
       return {
         call,
         error: {

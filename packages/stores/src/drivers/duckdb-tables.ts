@@ -124,7 +124,8 @@ export class DuckdbTables {
       await connection.run("CHECKPOINT");
     } catch (cause) {
       // A query that runs holds the checkpoint up; the log is then folded in by a later one.
-      if (!(cause instanceof Error && /^TransactionContext Error/.test(cause.message))) throw cause;
+      if (!(cause instanceof Error && cause.message.startsWith("TransactionContext Error")))
+        throw cause;
     } finally {
       release();
     }

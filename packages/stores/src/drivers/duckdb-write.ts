@@ -80,7 +80,7 @@ interface OpenWrite {
   highest: number;
   isEnded: boolean;
   isReleased: boolean;
-  release(): void;
+  readonly release: () => void;
 }
 
 async function openWrite(tables: DuckdbTables, write: DuckdbWrite): Promise<OpenWrite> {

@@ -28,7 +28,9 @@ export function writeCommit(
     .run(tenantNo, commit.head.sequence, commit.treeHead);
   if (commit.receipt !== undefined) {
     const { kind, key, receipt } = commit.receipt;
-    connection.statement("INSERT INTO receipt VALUES (?, ?, ?, ?)").run(tenantNo, kind, key, receipt);
+    connection
+      .statement("INSERT INTO receipt VALUES (?, ?, ?, ?)")
+      .run(tenantNo, kind, key, receipt);
   }
   for (const table of commit.tables ?? []) writeTable(connection, tenantNo, table);
 }

@@ -6,9 +6,6 @@ import type { JournalConnection } from "./sqlite-journal-connection.ts";
 
 type Row = Readonly<Record<string, SQLOutputValue>>;
 
-/** Entries answered at most at once: about 1 KB each. */
-export const ENTRIES_MAX = 10_000;
-
 /** A tenant's journal state, `undefined` before its first commit. */
 export function readHead(connection: JournalConnection, tenantNo: number): JournalHead | undefined {
   const row = connection.statement("SELECT * FROM head WHERE tenant_no = ?").get(tenantNo);
@@ -28,11 +25,12 @@ export function readEntries(
   tenantNo: number,
   range: { readonly after: number; readonly types?: readonly string[]; readonly limit: number },
 ): readonly StoredEntry[] {
-  const { after, types } = range;
-  const limit = Math.min(range.limit, ENTRIES_MAX);
+  const { after, types, limit } = range;
   if (types === undefined) {
     return connection
-      .statement("SELECT * FROM entry WHERE tenant_no = ? AND sequence > ? ORDER BY sequence LIMIT ?")
+      .statement(
+        "SELECT * FROM entry WHERE tenant_no = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+      )
       .all(tenantNo, after, limit)
       .map((row) => entryOf(connection, row));
   }
@@ -71,6 +69,18 @@ export function readLastSequence(
     Number(select.get(tenantNo, typeNo)?.["last"] ?? 0),
   );
   return Math.max(0, ...last);
+}
+
+/** The inline lines of an entry. */
+export function readInlineLines(
+  connection: JournalConnection,
+  tenantNo: number,
+  sequence: number,
+): Uint8Array | undefined {
+  const row = connection
+    .statement("SELECT lines FROM entry_lines WHERE tenant_no = ? AND sequence = ?")
+    .get(tenantNo, sequence);
+  return row === undefined ? undefined : bytesOf(row["lines"]);
 }
 
 /** Nodes of the tenant's tree, in the order asked. */
@@ -113,7 +123,7 @@ export function readTreeHeads(
 ): readonly Uint8Array[] {
   return connection
     .statement("SELECT head FROM tree_head WHERE tenant_no = ? AND size > ? ORDER BY size LIMIT ?")
-    .all(tenantNo, range.afterSize, Math.min(range.limit, ENTRIES_MAX))
+    .all(tenantNo, range.afterSize, range.limit)
     .map((row) => bytesOf(row["head"]));
 }
 
@@ -127,7 +137,7 @@ export function readSegments(
     .statement(
       "SELECT * FROM segment WHERE tenant_no = ? AND segment_id > ? ORDER BY segment_id LIMIT ?",
     )
-    .all(tenantNo, range.after ?? "", Math.min(range.limit, ENTRIES_MAX))
+    .all(tenantNo, range.after ?? "", range.limit)
     .map(segmentOf);
 }
 

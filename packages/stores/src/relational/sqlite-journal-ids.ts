@@ -73,10 +73,7 @@ export function addIds(
   for (let start = 0; start < ids.length; start += IDS_AT_ONCE) {
     const part = ids.slice(start, start + IDS_AT_ONCE);
     countIds(connection, space, part, entry.isDelete);
-    const hashes = contentHashes.subarray(
-      start * HASH_BYTES,
-      (start + part.length) * HASH_BYTES,
-    );
+    const hashes = contentHashes.subarray(start * HASH_BYTES, (start + part.length) * HASH_BYTES);
     const { tenantNo, typeNo } = space;
     insert.run(tenantNo, typeNo, sequence, start, deleted, hashes, JSON.stringify(part));
   }

@@ -1,9 +1,6 @@
 import type { QuarantineKey, QuarantineRow, SegmentIntent } from "./journal.ts";
 import type { JournalConnection } from "./sqlite-journal-connection.ts";
 
-/** Rows answered at most at once. */
-const ROWS_MAX = 10_000;
-
 /** Registers a segment about to be written; again extends its lease. */
 export function writeIntent(
   connection: JournalConnection,
@@ -43,7 +40,7 @@ export function takeExpired(
       `SELECT segment_id, blob_key, expires_at FROM intent WHERE tenant_no = ? AND expires_at < ?
        ORDER BY expires_at, segment_id LIMIT ?`,
     )
-    .all(tenantNo, now, Math.min(limit, ROWS_MAX))
+    .all(tenantNo, now, limit)
     .map((row) => ({
       segmentId: String(row["segment_id"]),
       blobKey: String(row["blob_key"]),
@@ -100,7 +97,9 @@ export function writeState(
   if (value === undefined) {
     connection.statement("DELETE FROM state WHERE tenant_no = ? AND name = ?").run(tenantNo, name);
   } else {
-    connection.statement("INSERT OR REPLACE INTO state VALUES (?, ?, ?)").run(tenantNo, name, value);
+    connection
+      .statement("INSERT OR REPLACE INTO state VALUES (?, ?, ?)")
+      .run(tenantNo, name, value);
   }
 }
 
@@ -113,7 +112,7 @@ export function readStates(
   return connection
     .statement(
       `SELECT name, value FROM state WHERE tenant_no = ?1 AND name >= ?2
-       AND substr(name, 1, length(?2)) = ?2 ORDER BY name LIMIT ${ROWS_MAX}`,
+       AND substr(name, 1, length(?2)) = ?2 ORDER BY name`,
     )
     .all(tenantNo, prefix)
     .map((row) => ({ name: String(row["name"]), value: String(row["value"]) }));
@@ -159,7 +158,7 @@ export function readQuarantine(
       after?.id ?? "",
       role,
       collection,
-      Math.min(query.limit, ROWS_MAX),
+      query.limit,
     )
     .map((row) => ({
       role: String(row["role"]),

@@ -4,9 +4,6 @@ import { StoreError } from "../errors.ts";
 import type { JournalConnection } from "./sqlite-journal-connection.ts";
 import type { TableWrite } from "./journal.ts";
 
-/** Rows of a table answered at most at once. */
-const ROWS_MAX = 10_000;
-
 // What core writes for each column type; the others may hold anything.
 const SQL_TYPES: ReadonlyMap<string, string> = new Map([
   ["text", "TEXT"],
@@ -21,7 +18,11 @@ const SQL_TYPES: ReadonlyMap<string, string> = new Map([
  *
  * @throws StoreError `conflict` naming the table and the columns of a violated constraint.
  */
-export function writeTable(connection: JournalConnection, tenantNo: number, write: TableWrite): void {
+export function writeTable(
+  connection: JournalConnection,
+  tenantNo: number,
+  write: TableWrite,
+): void {
   declareTable(connection, write);
   const table = quoted(physicalName(write.table));
   const removed = write.rows.filter(({ values }) => values === undefined);
@@ -60,7 +61,7 @@ export function readTable(
      WHERE _tenant_no = ? AND _id > ? ORDER BY _id LIMIT ?`,
   );
   select.setReadBigInts(true);
-  return select.all(tenantNo, range.after ?? "", Math.min(range.limit, ROWS_MAX)).map((row) => ({
+  return select.all(tenantNo, range.after ?? "", range.limit).map((row) => ({
     id: String(row["_id"]),
     sequence: Number(row["_sequence"]),
     columns: canonicalJson(Object.fromEntries(names.map((name) => [name, row[name] ?? null]))),

@@ -128,8 +128,9 @@ function wordToken(word: string, at: number): Token {
 
 function parseOr(reader: Reader, context: Context): SearchExpression {
   const parts = [parseAnd(reader, context)];
-  while (peek(reader)?.kind === "or") {
+  for (let token = peek(reader); token?.kind === "or"; token = peek(reader)) {
     reader.next += 1;
+    requireOperand(reader, token);
     parts.push(parseAnd(reader, context));
   }
   return joined("or", parts);

@@ -4,7 +4,13 @@ import { sqliteCall } from "../drivers/sqlite.ts";
 import { digestRows, pageOfRows, sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import type { Scope } from "../scope.ts";
-import type { HighlightRequest, SearchLimits, SearchPage, SearchQuery, SearchStore } from "./port.ts";
+import type {
+  HighlightRequest,
+  SearchLimits,
+  SearchPage,
+  SearchQuery,
+  SearchStore,
+} from "./port.ts";
 import { SearchFile } from "./sqlite-file.ts";
 import type { SearchTable } from "./sqlite-file.ts";
 import { compileMarks, compileMatch } from "./sqlite-match.ts";

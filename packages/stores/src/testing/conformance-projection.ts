@@ -1,3 +1,7 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { parseJson } from "@custody/contract/json";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import type { Scope } from "../scope.ts";
@@ -27,8 +31,8 @@ export interface ProjectionCase<Placement> {
 export interface ProjectionFixture<Store> {
   /** Opens the store whose data lie in `home`, a directory (a server engine makes it a name). */
   readonly open: (home: string, options?: { readonly ownerSalt: Uint8Array }) => Promise<Store>;
-  /** Source of a module that exports `open(home)`, for a process that will be killed. */
-  readonly childModule: string;
+  /** How a process that will be killed opens the store: a module's URL, and source using `engine` and `home`. */
+  readonly child: { readonly module: string; readonly open: string };
   readonly faults?: ProjectionFaults;
 }
 
@@ -64,7 +68,7 @@ export function deliver(
 
 /** The contract of what every projected store does with deliveries, whatever its role. */
 export function describeProjection<Placement, Store extends ProjectedStore<Placement>>(
-  { open, childModule, faults = {} }: ProjectionFixture<Store>,
+  { open, child, faults = {} }: ProjectionFixture<Store>,
   one: ProjectionCase<Placement>,
 ): void {
   const { collection } = one;
@@ -141,7 +145,10 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
       await apply(record(1, 5, 2));
       await apply(record(1, 3));
       await store.apply(scope, collection, {
-        batches: [makeBatch(type, [record(2, 8, 2)]), makeBatch(type, [record(2, 7), record(3, 7)])],
+        batches: [
+          makeBatch(type, [record(2, 8, 2)]),
+          makeBatch(type, [record(2, 7), record(3, 7)]),
+        ],
         checkpoint: 8,
       });
       expect(await rows()).toEqual([
@@ -176,7 +183,9 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
     });
 
     test("ten thousand records in one delivery are all there, and can be changed and deleted", async () => {
-      const records = Array.from({ length: 10_000 }, (_, n) => record(n, 1 + Math.floor(n / 1_000)));
+      const records = Array.from({ length: 10_000 }, (_, n) =>
+        record(n, 1 + Math.floor(n / 1_000)),
+      );
       await apply(...records);
       expect((await store.statistics(scope)).collections).toEqual([
         { name: collection.name, generation: collection.generation, records: 10_000 },
@@ -198,7 +207,6 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
         const strange = { id: "a'b\"; DROP TABLE x; -- ../../é\u{1F600}", sequence: 1, text };
         await apply(strange, record(2, 1));
         await reopen();
-        const { parseJson } = await import("@custody/contract/json");
         const expected = hashText(rowHash(strange.id, 1, one.content(parseJson(text))));
         expect((await rows()).find(({ id }) => id === strange.id)?.hash).toBe(expected);
         await apply({ id: strange.id, sequence: 2 });
@@ -207,7 +215,12 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
     );
 
     test("tenants and owners never see each other's rows", async () => {
-      const scopes = [scope, scopeFor("tenant-b"), scopeFor("tenant-a", "ana"), scopeFor("tenant-a", "ben")];
+      const scopes = [
+        scope,
+        scopeFor("tenant-b"),
+        scopeFor("tenant-a", "ana"),
+        scopeFor("tenant-a", "ben"),
+      ];
       for (const [index, of] of scopes.entries()) {
         await store.prepare(of, collection);
         await store.apply(of, collection, deliver(type, [record(index, 1)]));
@@ -225,9 +238,10 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
 
     test("owners are refused where no salt was given", async () => {
       await reopen();
-      await expect(
-        store.prepare(scopeFor("tenant-a", "ana"), collection),
-      ).rejects.toMatchObject({ name: "StoreError", code: "unsupported" });
+      await expect(store.prepare(scopeFor("tenant-a", "ana"), collection)).rejects.toMatchObject({
+        name: "StoreError",
+        code: "unsupported",
+      });
     });
 
     test("generations stand side by side, and discarding one leaves the other", async () => {
@@ -262,10 +276,7 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
     });
 
     test("a delivery with a record of another type is refused, and nothing of it is written", async () => {
-      const batches = [
-        makeBatch(type, [record(1, 1)]),
-        makeBatch("other/type", [record(2, 1)]),
-      ];
+      const batches = [makeBatch(type, [record(1, 1)]), makeBatch("other/type", [record(2, 1)])];
       await expect(
         store.apply(scope, collection, { batches, checkpoint: 1 }),
       ).rejects.toMatchObject({ name: "StoreError", code: "refused" });
@@ -311,7 +322,7 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
 
     test("what was acknowledged is there after the process was killed in the midst of its work", async () => {
       await store[Symbol.asyncDispose]();
-      const acknowledged = await runUntilKilled(childSource(childModule, home.path, one), 4);
+      const acknowledged = await runUntilKilled(childSource(child, home.path, one), 4);
       store = await open(home.path);
       const checkpoint = await store.checkpoint(scope, collection);
       expect(checkpoint).toBeGreaterThanOrEqual(acknowledged.length);
@@ -328,7 +339,11 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
       async () => {
         const records = [1, 2, 3, 4].map((n) => record(n, 1));
         await apply(...records);
-        for (const [how, number] of [["alter", 1], ["lose", 2], ["invent", 9]] as const) {
+        for (const [how, number] of [
+          ["alter", 1],
+          ["lose", 2],
+          ["invent", 9],
+        ] as const) {
           await store[Symbol.asyncDispose]();
           await faults.tamper?.(home.path, how, idOf(number));
           store = await open(home.path);
@@ -347,19 +362,22 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
       },
     );
 
-    test.runIf(faults.corrupt !== undefined)("a damaged store says that it is corrupt", async () => {
-      await apply(...Array.from({ length: 2_000 }, (_, n) => record(n, 1)));
-      await store.settle(scope);
-      await store[Symbol.asyncDispose]();
-      await faults.corrupt?.(home.path);
-      store = await open(home.path);
-      await expect(
-        (async () => {
-          await store.digest(scope, collection, 10);
-          await rows();
-        })(),
-      ).rejects.toMatchObject({ name: "StoreError", code: "corrupt" });
-    });
+    test.runIf(faults.corrupt !== undefined)(
+      "a damaged store says that it is corrupt",
+      async () => {
+        await apply(...Array.from({ length: 2_000 }, (_, n) => record(n, 1)));
+        await store.settle(scope);
+        await store[Symbol.asyncDispose]();
+        await faults.corrupt?.(home.path);
+        store = await open(home.path);
+        await expect(
+          (async () => {
+            await store.digest(scope, collection, 10);
+            await rows();
+          })(),
+        ).rejects.toMatchObject({ name: "StoreError", code: "corrupt" });
+      },
+    );
 
     test.runIf(faults.whileReadOnly !== undefined)(
       "a store that may not be written says that it is read-only",
@@ -399,12 +417,24 @@ function idOf(number: number): string {
   return `2026-11-21-${String(number).padStart(6, "0")}`;
 }
 
+interface RowRange {
+  readonly fromSequence: number;
+  readonly toSequence: number;
+  readonly limit: number;
+}
+
+const EVERY_ROW: RowRange = {
+  fromSequence: 0,
+  toSequence: Number.MAX_SAFE_INTEGER,
+  limit: 1_000,
+};
+
 /** Every row of a range, page by page. */
 export async function allRows<Placement>(
   store: ProjectedStore<Placement>,
   scope: Scope,
   collection: Collection<Placement>,
-  range = { fromSequence: 0, toSequence: Number.MAX_SAFE_INTEGER, limit: 1_000 },
+  range: RowRange = EVERY_ROW,
 ): Promise<readonly RowDigest[]> {
   const rows: RowDigest[] = [];
   let cursor: string | undefined;
@@ -423,20 +453,22 @@ function sortedRows(rows: readonly RowDigest[]): readonly RowDigest[] {
 
 /** A program that applies fifty records a delivery for ever, and prints each checkpoint it was told. */
 function childSource<Placement>(
-  childModule: string,
+  child: ProjectionFixture<unknown>["child"],
   home: string,
   { collection, text }: ProjectionCase<Placement>,
 ): string {
   const type = Object.keys(collection.placements)[0] ?? "";
+  const file = join(home, "deliveries.json");
   const texts = Array.from({ length: 5_000 }, (_, number) => text(number, 1));
+  writeFileSync(file, JSON.stringify({ collection, texts }));
   return `
-    import { writeSync } from "node:fs";
-    const { open } = await import("data:text/javascript," + encodeURIComponent(${JSON.stringify(childModule)}));
-    const { makeBatch } = await import(${JSON.stringify(new URL("../record-batch.ts", import.meta.url).href)});
-    const store = await open(${JSON.stringify(home)});
+    import { readFileSync, writeSync } from "node:fs";
+    import * as engine from ${JSON.stringify(child.module)};
+    import { makeBatch } from ${JSON.stringify(new URL("../record-batch.ts", import.meta.url).href)};
+    const home = ${JSON.stringify(home)};
+    const store = await ${child.open};
     const scope = { tenant: "tenant-a", actor: "test", deadline: Infinity };
-    const collection = JSON.parse(${JSON.stringify(JSON.stringify(collection))});
-    const texts = JSON.parse(${JSON.stringify(JSON.stringify(texts))});
+    const { collection, texts } = JSON.parse(readFileSync(${JSON.stringify(file)}, "utf8"));
     await store.prepare(scope, collection);
     for (let sequence = 1; sequence <= 100; sequence += 1) {
       const first = (sequence - 1) * 50;

@@ -4,10 +4,7 @@ import { CoreError } from "../../errors.ts";
 
 /** Canonical JSON (RFC 8785) as the UTF-8 bytes that are hashed or signed. */
 export function canonicalBytes(value: object): Uint8Array {
-  const text = canonicalJson(value);
-  if (!text.isWellFormed())
-    throw new CoreError("usage", "text with half a surrogate pair has no canonical form");
-  return Buffer.from(text);
+  return Buffer.from(canonicalJson(value));
 }
 
 /**
@@ -61,8 +58,9 @@ export class Members {
   /** Non-empty text, or what the pattern asks. */
   text(name: string, pattern: RegExp = /^.+$/su): string {
     const value = this.get(name);
-    if (typeof value === "string" && pattern.test(value)) return value;
-    throw this.#refuse(name, `text of the form ${pattern.source}`);
+    // RFC 8785 §3.2.2.2: half a surrogate pair has no canonical form.
+    if (typeof value === "string" && value.isWellFormed() && pattern.test(value)) return value;
+    throw this.#refuse(name, `well-formed text of the form ${pattern.source}`);
   }
 
   optionalText(name: string, pattern?: RegExp): string | undefined {

@@ -115,7 +115,7 @@ describe("entry", () => {
 
   test("an entry that could not be read back is not written", () => {
     expect(() => encodeEntry({ ...entry, receivedAt: Number.NaN })).toThrow(/receivedAt/);
-    expect(() => encodeEntry({ ...entry, actor: "\ud800" })).toThrow(/canonical form/);
+    expect(() => encodeEntry({ ...entry, actor: "\ud800" })).toThrow(/actor must be well-formed/);
     expect(() => encodeEntry({ ...entry, count: 2 ** 53 })).toThrow(/count/);
   });
 });

@@ -6,11 +6,11 @@ import type {
   Source,
   SourceHead,
 } from "@custody/contract/importer";
-import { parseJson } from "@custody/contract/json";
 
 import { asFields, textOf } from "../../../json-fields.ts";
 import type { Fields } from "../../../json-fields.ts";
 import { KeySet } from "../../../key-set.ts";
+import { parseJsonLine } from "../../../reading/json-line.ts";
 import { GarakRun } from "./garak-run.ts";
 import { attemptKey, entryOf, evaluationOf, evidenceOf, hitOf } from "./garak-rows.ts";
 import { HeldAttempts } from "./held-attempts.ts";
@@ -175,11 +175,7 @@ function record(type: string, fields: Fields, at: string): ImportRow {
 }
 
 function asObject(text: string): Fields | undefined {
-  try {
-    return asFields(parseJson(text));
-  } catch {
-    return undefined;
-  }
+  return asFields(parseJsonLine(text));
 }
 
 function firstObject({ text, isWhole }: SourceHead): Fields | undefined {
