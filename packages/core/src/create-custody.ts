@@ -157,18 +157,21 @@ type Context = Omit<CustodyParts, "onProjected"> & {
 };
 
 function assemble(context: Context): Custody {
+  let closing: Promise<void> | undefined;
   return {
     ...writing(context),
     ...createReads(context),
     ...proving(context),
     ...operating(context),
     ...signalling(context),
-    async [Symbol.asyncDispose]() {
-      await context.runner.close();
-      await context.stores[Symbol.asyncDispose]();
-      await context.keys[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => (closing ??= close(context)),
   };
+}
+
+async function close({ runner, stores, keys }: Context): Promise<void> {
+  await runner.close();
+  await stores[Symbol.asyncDispose]();
+  await keys[Symbol.asyncDispose]();
 }
 
 function writing(context: Context): Pick<Custody, "commit" | "import" | "blob"> {

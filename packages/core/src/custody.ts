@@ -231,6 +231,7 @@ export interface TraceReport {
       | "stale"
       | "behind"
       | "quarantined"
+      | "empty"
       | "counted"
       | "deleted";
     readonly checkpoint: number;

@@ -1,4 +1,5 @@
 import { uuidV7 } from "@custody/contract/ids";
+import { stringifyJson } from "@custody/contract/json";
 import { ImportError } from "@custody/contract/importer";
 import type { ImportRow } from "@custody/contract/importer";
 import type { JournalTransaction, SegmentRow } from "@custody/stores/relational/journal";
@@ -11,6 +12,7 @@ import type { CommitPart, CommitRecord } from "../journal/commit-request.ts";
 import type { DraftEntry } from "../journal/draft-entry.ts";
 import type { EntrySource } from "../journal/format/entry.ts";
 import { INTENT_LEASE_MS } from "../journal/line-store.ts";
+import type { HashedRecord } from "../journal/sort-records.ts";
 import { keyedHash } from "../keys/keyed-hash.ts";
 import { rejectedInputs, sourceFiles } from "../system-types.ts";
 import type { FileFacts, FileImporterParts } from "./import-file.ts";
@@ -37,6 +39,7 @@ export class StagedImport {
   readonly #seen = new SeenRecords();
   readonly #segments: SegmentRow[] = [];
   readonly #counts: Counts = {};
+  readonly #rejected: CommitRecord[] = [];
   readonly #rejections: { at: string; reason: string }[] = [];
   #drafts: DraftEntry[] = [];
   #draftBytes = 0;
@@ -147,9 +150,6 @@ export class StagedImport {
 
   async #stageRows(rows: readonly ImportRow[], rowNumber: number): Promise<void> {
     const byType = new Map<string, CommitRecord[]>();
-    const add = (type: string, record: CommitRecord): void => {
-      byType.set(type, [...(byType.get(type) ?? []), record]);
-    };
     for (const row of rows) {
       if (row.kind === "tool") this.#tool = row;
       else if (row.kind === "record") {
@@ -157,27 +157,31 @@ export class StagedImport {
         const record = { fields: row.fields, place: row.at };
         if (list === undefined) byType.set(row.type, [record]);
         else list.push(record);
-      } else add(rejectedInputs.name, this.#rejectedRecord(row));
+      } else this.#keepRejected("", row);
     }
     for (const [type, put] of byType) await this.#stagePart({ type, put });
+    const rejected = this.#rejected.splice(0);
+    if (rejected.length > 0) await this.#stagePart({ type: rejectedInputs.name, put: rejected });
     this.#rows = rowNumber;
     if (this.#draftBytes >= SEGMENT_BYTES) await this.#closeSegment();
   }
 
-  #rejectedRecord(row: Extract<ImportRow, { readonly kind: "rejected" }>): CommitRecord {
-    this.#reject("", row.at, row.reason);
-    const rejectedAt = new Date(this.#parts.runtime.clock()).toISOString();
-    return {
-      place: row.at,
-      fields: {
-        sha256: this.#facts.sha256,
-        name: this.#facts.name,
-        at: row.at,
-        reason: row.reason,
-        text: row.text.slice(0, REJECTED_TEXT_MAX).toWellFormed(),
-        rejected_at: rejectedAt,
-      },
+  /** Counts a row that could not become a record, and keeps it with its reason. */
+  #keepRejected(
+    type: string,
+    row: { readonly at: string; readonly reason: string; readonly text: string },
+  ): void {
+    const { at, reason, text } = row;
+    this.#reject(type, at, reason);
+    const fields = {
+      sha256: this.#facts.sha256,
+      name: this.#facts.name,
+      at,
+      reason,
+      text: text.slice(0, REJECTED_TEXT_MAX).toWellFormed(),
+      rejected_at: new Date(this.#parts.runtime.clock()).toISOString(),
     };
+    this.#rejected.push({ place: at, fields });
   }
 
   async #stagePart(part: CommitPart): Promise<void> {
@@ -200,8 +204,9 @@ export class StagedImport {
     const decision = await decider.decide(this.#scope, [{ ...prepared, records: fresh }], {
       onBad,
     });
-    for (const rejection of decision.rejections) {
-      this.#reject(type.name, rejection.place ?? `record ${rejection.index}`, rejection.reason);
+    for (const { place, index, reason } of decision.rejections) {
+      const text = stringifyJson(part.put?.[index]?.fields);
+      this.#keepRejected(type.name, { at: place ?? `record ${index}`, reason, text });
     }
     counts.duplicates += decision.duplicates[type.name] ?? 0;
     for (const draft of decision.drafts) {
@@ -211,14 +216,12 @@ export class StagedImport {
     }
   }
 
-  #refuseChanged(
-    type: string,
-    record: { readonly id: string; readonly place: string | undefined },
-  ): void {
+  #refuseChanged(type: string, record: Pick<HashedRecord, "id" | "place" | "text">): void {
     const reason = `${type} ${record.id} comes twice with different content, and records of this type never change`;
     if (this.#options.isLenient !== true)
       throw new ImportError("malformed", reason, { at: record.place ?? record.id });
-    this.#reject(type, record.place ?? record.id, reason);
+    const at = record.place ?? record.id;
+    this.#keepRejected(type, { at, reason, text: record.text });
   }
 
   #reject(type: string, at: string, reason: string): void {

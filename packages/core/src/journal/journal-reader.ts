@@ -55,7 +55,9 @@ export class JournalReader {
 
   /** The records of an entry, read from where its lines lie. */
   async readRecords(scope: Scope, entry: StoredEntry): Promise<EntryRecords> {
-    const lines = await this.#parts.lines.readLines(scope, entry);
+    const lines = await this.#whereItLies(scope, entry, (at) =>
+      this.#parts.lines.readLines(scope, at),
+    );
     const count = lineCount(lines);
     const isRemoval = entry.operation === "delete";
     const ids: string[] = [];
@@ -85,19 +87,12 @@ export class JournalReader {
   /** The record at a position of the id index. */
   async recordAt(scope: Scope, position: IdPosition): Promise<JournalRecord> {
     const entry = await this.entry(scope, position.sequence);
-    const bytes = await this.#parts.lines.readLine(scope, entry, position.ordinal);
+    const bytes = await this.#whereItLies(scope, entry, (at) =>
+      this.#parts.lines.readLine(scope, at, position.ordinal),
+    );
     const line = decodeLine(bytes);
     const text = Buffer.from(await this.#textReader(scope, entry)(line)).toString("utf8");
     return { entry, line, text };
-  }
-
-  /** The exact bytes of a line, as they were hashed. */
-  async lineBytes(scope: Scope, position: IdPosition): Promise<Uint8Array> {
-    return this.#parts.lines.readLine(
-      scope,
-      await this.entry(scope, position.sequence),
-      position.ordinal,
-    );
   }
 
   /** An entry by its sequence. @throws CoreError `damaged` when there is none. */
@@ -136,6 +131,23 @@ export class JournalReader {
     return texts;
   }
 
+  /** Reads an entry's lines; when a compaction has just moved them, from where they lie now. */
+  async #whereItLies<Result>(
+    scope: Scope,
+    entry: StoredEntry,
+    read: (entry: StoredEntry) => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      return await read(entry);
+    } catch (cause) {
+      if (!(cause instanceof CoreError) || cause.code !== "damaged") throw cause;
+      const now = await this.#parts.journal.entry(scope, entry.sequence);
+      if (now === undefined || isSamePlace(now, entry)) throw cause;
+      this.forget();
+      return read(now);
+    }
+  }
+
   /** How to get the open, present-version JSON text of an entry's lines. */
   #textReader(scope: Scope, entry: StoredEntry): (line: DecodedLine) => Promise<Uint8Array> {
     const type = this.#parts.registry.get(entry.type)?.declaration;
@@ -151,6 +163,11 @@ export class JournalReader {
       return Buffer.from(stringifyJson(fields));
     };
   }
+}
+
+function isSamePlace({ location: left }: StoredEntry, { location: right }: StoredEntry): boolean {
+  if (left.kind === "inline" || right.kind === "inline") return left.kind === right.kind;
+  return left.segmentId === right.segmentId && left.firstLine === right.firstLine;
 }
 
 type Upcast = (fields: Record<string, unknown>) => Record<string, unknown>;

@@ -191,7 +191,7 @@ describe("local key service", () => {
 
   test("keys acknowledged before a kill are there after it", async () => {
     const child = fork(
-      new URL("../../testing/make-keys.ts", import.meta.url),
+      new URL("../testing/make-keys.ts", import.meta.url),
       [place.keyFile, place.directory],
       {
         stdio: ["ignore", "ignore", "inherit", "ipc"],

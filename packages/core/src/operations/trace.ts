@@ -12,6 +12,7 @@ import { proveLine } from "../proof/prove.ts";
 import type { ProveParts } from "../proof/prove.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Stores } from "../stores.ts";
+import { expectedRows } from "./expected-rows.ts";
 import { sourceFiles } from "../system-types.ts";
 import { verifyBundle } from "../verify/standalone.ts";
 
@@ -168,7 +169,22 @@ async function projectionState(
   const store: ProjectedStore<unknown> = await parts.stores.projected(role);
   const row = await findRow(store, scope, collection, record);
   if (record.position.isDeleted) return row === undefined ? "deleted" : "stale";
-  return row === undefined ? "missing" : "present";
+  if (row !== undefined) return "present";
+  return (await hasRow(parts, scope, projection, record)) ? "missing" : "empty";
+}
+
+/** Whether the mapping makes a row of the record at all: one without a number has no point, for instance. */
+async function hasRow(
+  parts: TraceParts,
+  scope: Scope,
+  projection: Projection,
+  record: { readonly name: string; readonly id: string; readonly position: IdPosition },
+): Promise<boolean> {
+  const { text, line } = await parts.reader.recordAt(scope, record.position);
+  const { name: type, id, position } = record;
+  const observedAt = line.observedAt ?? Number.NaN;
+  const live = { type, id, sequence: position.sequence, fields: parseJson(text), observedAt };
+  return expectedRows(projection).row(live) !== undefined;
 }
 
 async function findRow(

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { StoreError } from "@custody/stores/errors";
+import type { ProjectedStore } from "@custody/stores/projected-store";
 import type { Delivery } from "@custody/stores/record-batch";
 
 import type { Stores } from "../stores.ts";
@@ -56,7 +57,7 @@ describe("every store answers after a commit", () => {
       limit: 2,
     });
     expect(page.records.map(({ id }) => id)).toEqual(["a00299", "a00289"]);
-    expect(page.checkpoint).toBe(3);
+    expect(page.checkpoint).toBe(4);
   });
 
   test("texts by their words, with the hit marked", async () => {
@@ -281,10 +282,11 @@ function failing(
     projected: async (role) => {
       const store = await stores.projected(role);
       if (role !== "document") return store;
-      const apply: (typeof store)["apply"] = async (where, collection, delivery) => {
+      const documents: ProjectedStore<unknown> = store;
+      const apply: ProjectedStore<unknown>["apply"] = async (where, collection, delivery) => {
         const code = fault(delivery);
         if (code !== undefined) throw new StoreError(code, `${code} by the test`);
-        await store.apply(where, collection as never, delivery);
+        await documents.apply(where, collection, delivery);
       };
       return new Proxy(store, {
         get: (target, name) => (name === "apply" ? apply : Reflect.get(target, name)),

@@ -37,9 +37,9 @@ type Members = { readonly [name: string]: unknown };
 /** Verifies a bundle; the steps stop at the first fault. Throws nothing, whatever it is given. */
 export function verifyBundle(bundle: unknown, trusted: Trusted = {}): Verdict {
   const checks: Check[] = [];
-  for (const [name, step] of steps(bundle, trusted)) {
+  for (const { name, look } of steps(bundle, trusted)) {
     try {
-      checks.push({ name, ok: true, detail: step() });
+      checks.push({ name, ok: true, detail: look() });
     } catch (cause) {
       const fault = cause instanceof Error ? cause.message : String(cause);
       checks.push({ name, ok: false, detail: fault });
@@ -49,29 +49,29 @@ export function verifyBundle(bundle: unknown, trusted: Trusted = {}): Verdict {
   return { ok: true, checks };
 }
 
-type Step = readonly [name: string, step: () => string];
+type Step = { readonly name: string; readonly look: () => string };
 
 function steps(given: unknown, trusted: Trusted): readonly Step[] {
   const bundle = isObject(given) ? given : {};
   const { keyId, head } = trusted;
-  const all: readonly Step[] = [
-    ["format", () => checkFormat(bundle)],
-    ["line", () => checkLine(bundle)],
-    ["entry", () => checkEntry(bundle)],
-    ["line in entry", () => checkLineInEntry(bundle)],
-    ["entry in tree", () => checkEntryInTree(bundle)],
-    ["tree head", () => checkHead(bundle)],
-    ["signature", () => checkSignature(bundle)],
+  const all: Step[] = [
+    { name: "format", look: () => checkFormat(bundle) },
+    { name: "line", look: () => checkLine(bundle) },
+    { name: "entry", look: () => checkEntry(bundle) },
+    { name: "line in entry", look: () => checkLineInEntry(bundle) },
+    { name: "entry in tree", look: () => checkEntryInTree(bundle) },
+    { name: "tree head", look: () => checkHead(bundle) },
+    { name: "signature", look: () => checkSignature(bundle) },
   ];
-  const key: Step[] = keyId === undefined ? [] : [["trusted key", () => checkKey(bundle, keyId)]];
-  const kept: Step = ["trusted head", () => checkTrustedHead(bundle, trusted)];
-  return [...all, ...key, ...(head === undefined ? [] : [kept])];
+  if (keyId !== undefined) all.push({ name: "trusted key", look: () => checkKey(bundle, keyId) });
+  if (head !== undefined)
+    all.push({ name: "trusted head", look: () => checkTrustedHead(bundle, trusted) });
+  return all;
 }
 
 function checkFormat(bundle: Members): string {
-  const format = text(bundle, "format");
-  if (format !== "custody-proof/1") throw new Error(`unknown format ${format}`);
-  return format;
+  if (text(bundle, "format") === "custody-proof/1") return "custody-proof/1";
+  throw new Error("it is no proof, or one of a later format");
 }
 
 function checkLine(bundle: Members): string {
@@ -207,21 +207,19 @@ function climb(start: Buffer, index: number, lastIndex: number, path: readonly B
   return { before, after };
 }
 
+const headOf = (bundle: Members): Members => object(bundle["treeHead"], "the tree head");
 const half = (value: number): number => Math.floor(value / 2);
 const sha256 = (...parts: readonly Uint8Array[]): Buffer =>
   createHash("sha256").update(Buffer.concat(parts)).digest();
-const hashLeaf = (leaf: Uint8Array): Buffer => sha256(Uint8Array.of(0), leaf);
-const hashNode = (left: Uint8Array, right: Uint8Array): Buffer =>
-  sha256(Uint8Array.of(1), left, right);
+const hashLeaf = (leaf: Uint8Array): Buffer => sha256(Buffer.of(0), leaf);
+const hashNode = (left: Uint8Array, right: Uint8Array): Buffer => sha256(Buffer.of(1), left, right);
 
 /** Canonical JSON (RFC 8785) of objects and plain values; entries and heads hold no arrays. */
 function canonical(value: unknown): string {
   if (!isObject(value)) return JSON.stringify(value);
-  const names = Object.keys(value).sort();
-  return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(",")}}`;
+  const member = (name: string): string => `${JSON.stringify(name)}:${canonical(value[name])}`;
+  return `{${Object.keys(value).sort().map(member).join(",")}}`;
 }
-
-const headOf = (bundle: Members): Members => object(bundle["treeHead"], "the tree head");
 
 function object(value: unknown, what: string): Members {
   if (isObject(value)) return value;
@@ -263,7 +261,8 @@ function hashes(members: Members, name: string): readonly Buffer[] {
 export function verifyCommand(args: readonly string[], print: (line: string) => void): number {
   const [file, ...options] = args;
   const names = options.filter((_, at) => at % 2 === 0);
-  if (file === undefined || names.length * 2 !== options.length || !names.every(isOption)) {
+  const isKnown = names.every((name) => name === "--key-id" || name === "--head");
+  if (file === undefined || names.length * 2 !== options.length || !isKnown) {
     print("usage: node verify.mjs bundle.json [--key-id <hex>] [--head trusted-head.json]");
     return 2;
   }
@@ -274,8 +273,6 @@ export function verifyCommand(args: readonly string[], print: (line: string) => 
     return 2;
   }
 }
-
-const isOption = (word: string): boolean => word === "--key-id" || word === "--head";
 
 function report(verdict: Verdict, names: readonly string[], print: (line: string) => void): number {
   for (const { name, ok, detail } of verdict.checks)
@@ -290,12 +287,12 @@ function report(verdict: Verdict, names: readonly string[], print: (line: string
 function readTrusted(options: readonly string[]): Trusted {
   const [keyAt, headAt] = [options.indexOf("--key-id"), options.indexOf("--head")];
   const keyId = keyAt < 0 ? undefined : options[keyAt + 1];
+  const trusted = keyId === undefined ? {} : { keyId };
   const file = headAt < 0 ? undefined : options[headAt + 1];
-  const given = file === undefined ? {} : object(readJson(file), file);
-  const head = file === undefined ? undefined : (given["treeHead"] ?? given["head"] ?? given);
-  return { ...(keyId === undefined ? {} : { keyId }), head, consistency: given["consistency"] };
+  if (file === undefined) return trusted;
+  const given = object(readJson(file), file);
+  const head = given["treeHead"] ?? given["head"] ?? given;
+  return { ...trusted, head, consistency: given["consistency"] };
 }
 
-function readJson(file: string): unknown {
-  return JSON.parse(readFileSync(file, "utf8"));
-}
+const readJson = (file: string): unknown => JSON.parse(readFileSync(file, "utf8"));

@@ -3,7 +3,8 @@ import type { Scope } from "../scope.ts";
 /**
  * Cache: keyed bytes, counters and windows that may vanish at any moment.
  *
- * Never the only copy of anything. Time is the injected clock's.
+ * Never the only copy of anything. Time is the injected clock's. Values, counters and windows are three
+ * name spaces of keys; bytes are copied in and out.
  */
 export interface Cache extends AsyncDisposable {
   readonly role: "cache";
@@ -23,7 +24,7 @@ export interface Cache extends AsyncDisposable {
     value: Uint8Array,
     options: { readonly ttlMs: number },
   ): Promise<void>;
-  /** Absence is no error. */
+  /** Forgets the key in all three name spaces. Absence is no error. */
   delete(scope: Scope, key: string): Promise<void>;
   /** Adds to a counter, atomically among all callers, and answers its new value; life begins with the first add. */
   increment(
@@ -35,6 +36,8 @@ export interface Cache extends AsyncDisposable {
   /**
    * Asks for one of `limit` uses in any `windowMs` (a sliding window: uses are counted from now
    * backwards, not from the clock's minute). A refused use is not counted.
+   *
+   * @throws StoreError `limit` when `rate.limit` is over `limits.rateMax`.
    */
   acquire(
     scope: Scope,
@@ -49,6 +52,8 @@ export interface Cache extends AsyncDisposable {
 export interface CacheLimits {
   readonly keyLengthMax: number;
   readonly valueBytesMax: number;
+  /** Most uses that a window may allow. */
+  readonly rateMax: number;
 }
 
 export interface RateAnswer {

@@ -18,13 +18,19 @@ const PAGE_BYTES = 16_384;
 const CACHE_KIB = 16 * 1024;
 const STATEMENTS_MAX = 64;
 
-/** Opens a document file and makes its catalogue. @throws StoreError as `openSqliteFile`. */
-export function openDocumentFile(path: string): DocumentFile {
+/**
+ * Opens a document file and makes its catalogue.
+ *
+ * @param busyMs how long to wait for another process's lock.
+ * @throws StoreError as `openSqliteFile`.
+ */
+export function openDocumentFile(path: string, busyMs = 5_000): DocumentFile {
   const database = openSqliteFile({
     path,
     durability: "projection",
     cacheKib: CACHE_KIB,
     pageBytes: PAGE_BYTES,
+    busyMs,
   });
   sqliteCall(`open ${path}`, () => {
     try {

@@ -26,6 +26,8 @@ export interface SqliteDocumentStoreOptions {
   readonly ownerSalt?: Uint8Array;
   /** Open files kept at most, each with a page cache of 16 MiB; default 8. */
   readonly openMax?: number;
+  /** How long to wait for another process's lock; default 5 s. */
+  readonly busyMs?: number;
 }
 
 /**
@@ -40,7 +42,7 @@ export async function openSqliteDocumentStore(
     file: "document.sqlite",
     openMax: options.openMax ?? 8,
     ...(options.ownerSalt === undefined ? {} : { ownerSalt: options.ownerSalt }),
-    open: async (path) => openDocumentFile(path),
+    open: async (path) => openDocumentFile(path, options.busyMs),
     close: async (file) => file.close(),
   });
   return { ...writing(files), ...reading(files) };

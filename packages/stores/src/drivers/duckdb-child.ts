@@ -84,6 +84,8 @@ export class DuckdbChild {
     clearTimeout(this.#idle);
     const child = this.#process;
     this.#process = undefined;
+    // Whoever closes waits for the end, and so must its program.
+    child?.ref();
     if (child?.connected === true) child.disconnect();
     await ending.get(this.#settings.directory);
   }

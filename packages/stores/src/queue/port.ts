@@ -4,8 +4,11 @@ import type { Scope } from "../scope.ts";
  * Queue: tasks by priority, each done by one worker at a time and at least once.
  *
  * A claimed task carries a lease with a fencing token; when the lease runs out the task may be
- * claimed again and the earlier worker's `complete`, `fail` and `extend` are refused. The queue is a
- * projection of task records: it can be rebuilt from them.
+ * claimed again and the earlier worker's `complete`, `fail` and `extend` are refused; a lease that runs out
+ * in the last attempt makes a dead letter. The queue is a projection of task records: it can be rebuilt
+ * from them.
+ *
+ * Names and ids are any text of 1 to `limits.nameLengthMax` UTF-16 units.
  */
 export interface Queue extends AsyncDisposable {
   readonly role: "queue";
@@ -13,7 +16,8 @@ export interface Queue extends AsyncDisposable {
   readonly limits: { readonly payloadBytesMax: number; readonly nameLengthMax: number };
 
   /**
-   * Adds a task. The same id again changes nothing and answers false.
+   * Adds a task. The same id again changes nothing and answers false, also after the task was done (the
+   * last 100,000 done in a queue are remembered), so that a projector may repeat itself.
    *
    * @throws StoreError `limit` for a payload or name over the limits.
    */
@@ -30,10 +34,10 @@ export interface Queue extends AsyncDisposable {
   complete(scope: Scope, lease: TaskLease): Promise<void>;
   /**
    * Gives the task back: it is due again after a back-off that doubles with each attempt, or becomes
-   * a dead letter after its last. @throws StoreError `conflict` when the lease is lost.
+   * a dead letter after its last. Only the first 4,096 characters of the reason are kept. @throws StoreError `conflict` when the lease is lost.
    */
   fail(scope: Scope, lease: TaskLease, reason: string): Promise<"retry" | "dead">;
-  /** Dead letters, oldest first. */
+  /** Dead letters, oldest first; `after` is the id of the last one seen. */
   deadLetters(
     scope: Scope,
     queue: string,
@@ -43,7 +47,10 @@ export interface Queue extends AsyncDisposable {
   revive(scope: Scope, queue: string, id: string): Promise<boolean>;
   /** Removes a task in whatever state. Absence is no error. */
   remove(scope: Scope, queue: string, id: string): Promise<void>;
-  /** Sets or replaces a schedule that enqueues a task whenever it is due. */
+  /**
+   * Sets or replaces a schedule that enqueues a task whenever it is due. The task of an instant has the
+   * id `<schedule>@<epoch milliseconds>`.
+   */
   schedule(scope: Scope, queue: string, schedule: TaskSchedule): Promise<void>;
   unschedule(scope: Scope, queue: string, id: string): Promise<void>;
   /** Enqueues what schedules have become due; once for each due instant, also after downtime only the latest. Answers how many. */

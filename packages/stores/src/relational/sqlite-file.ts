@@ -81,7 +81,7 @@ export class RelationalFile {
     sqliteTransaction(this.database, `apply ${collection.name}`, () => {
       const checkpoint = this.checkpoint(collection);
       if (delivery.checkpoint <= checkpoint) return;
-      if (table.isMadeOfSeveral) checkStart(delivery, checkpoint);
+      if (table.isMadeOfSeveral) checkStart(collection, delivery, checkpoint);
       table.apply(delivery.batches, checkpoint);
       this.#collections.advance(collection, delivery.checkpoint, 0);
     });
@@ -140,9 +140,17 @@ export class RelationalFile {
   }
 }
 
-/** Refuses what was read from elsewhere: its `previous` is not what the rows are made of. */
-function checkStart({ after }: Delivery, checkpoint: number): void {
+/**
+ * Refuses what was read from elsewhere: its `previous` is not what the rows are made of. Records that
+ * never change have none, so of them only a gap is refused.
+ */
+function checkStart(
+  { isAppendOnly = false }: Collection<TablePlacement>,
+  { after }: Delivery,
+  checkpoint: number,
+): void {
   if (after === undefined || after === checkpoint) return;
+  if (isAppendOnly && after < checkpoint) return;
   throw new StoreError(
     "conflict",
     `this delivery was read after ${after}, and the summary stands at ${checkpoint}: read from there`,

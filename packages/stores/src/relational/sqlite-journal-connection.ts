@@ -31,8 +31,13 @@ const STATEMENTS_MAX = 128;
 const NAMES_MAX = 10_000;
 
 /** Opens the writing connection, making the tables in a new file. @throws StoreError as `openSqliteFile`. */
-export function openJournalWriter(path: string): JournalConnection {
-  const database = openSqliteFile({ path, durability: "journal", cacheKib: WRITER_CACHE_KIB });
+export function openJournalWriter(path: string, busyMs = 5_000): JournalConnection {
+  const database = openSqliteFile({
+    path,
+    durability: "journal",
+    cacheKib: WRITER_CACHE_KIB,
+    busyMs,
+  });
   try {
     sqliteCall(`open journal ${path}`, () => {
       database.exec("BEGIN IMMEDIATE");

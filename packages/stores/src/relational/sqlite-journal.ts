@@ -20,6 +20,8 @@ export interface SqliteJournalOptions {
   readonly path: string;
   /** Epoch milliseconds; against it deadlines are held. */
   readonly clock: () => number;
+  /** How long to wait for another process's lock; default 5 s. */
+  readonly busyMs?: number;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface SqliteJournalOptions {
  * @throws StoreError `unavailable`, `read-only`, `full`, or `corrupt` when the file is no journal.
  */
 export async function openSqliteJournal(options: SqliteJournalOptions): Promise<JournalStore> {
-  const writer = openJournalWriter(options.path);
+  const writer = openJournalWriter(options.path, options.busyMs);
   let reader: JournalConnection;
   try {
     syncDirectories(options.path);

@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
 
+import { parseJson } from "@custody/contract/json";
 import type { Measure, SummaryDeclaration } from "@custody/contract/summary";
 
 import { quoteName, verbatim } from "../document/sqlite-fragment.ts";
@@ -77,9 +78,10 @@ function measureColumns({ measures }: SummaryDeclaration, name: string, index: n
   return `, m${index} ${"count" in measure ? "INTEGER" : "REAL"}`;
 }
 
+// Counted values are kept as JSON texts: SQLite's own JSON functions end a name at NUL.
 function countsColumn(counts: string, index: number): string {
-  return `(SELECT json_group_object(c.value, c.count ORDER BY c.value) FROM ${quoteName(counts)} AS c
-    WHERE c.g = groups.g AND c.measure = ${index})`;
+  return `(SELECT '{' || coalesce(group_concat(c.value || ':' || c.count, ',' ORDER BY c.value), '') || '}'
+    FROM ${quoteName(counts)} AS c WHERE c.g = groups.g AND c.measure = ${index})`;
 }
 
 function columnType(measure: Measure | undefined): QueryColumn["type"] {
@@ -215,10 +217,16 @@ class SummaryWriter {
       for (const count of this.#counts.iterate(numberOf(row["g"]))) {
         const state = group.measures[numberOf(count["measure"])];
         if (state?.kind === "counts") {
-          state.counts.set(textOf(count["value"]), numberOf(count["count"]));
+          state.counts.set(countedValue(count["value"]), numberOf(count["count"]));
         }
       }
-      yield { id: textOf(row["key"]), sequence: 0, content: this.folding.content(group) };
+      const content = this.folding.content(group);
+      const isShown = group.measures.every((state, index) => showsSum(state, row[`m${index}`]));
+      yield {
+        id: textOf(row["key"]),
+        sequence: 0,
+        content: isShown ? content : `${content} altered`,
+      };
     }
   }
 
@@ -230,8 +238,9 @@ class SummaryWriter {
     for (const [measure, state] of delta.measures.entries()) {
       if (state.kind !== "counts") continue;
       for (const [value, count] of state.counts) {
-        this.#addCount.run(g, measure, value, count);
-        if (count < 0) this.#dropZero.run(g, measure, value);
+        const text = JSON.stringify(value);
+        this.#addCount.run(g, measure, text, count);
+        if (count < 0) this.#dropZero.run(g, measure, text);
       }
     }
   }
@@ -247,6 +256,17 @@ class SummaryWriter {
     for (const [index, state] of group.measures.entries()) readState(state, row, index);
     return group;
   }
+}
+
+/** Whether the number that queries see is that of the exact sum beside it. */
+function showsSum(state: MeasureState, cell: SQLOutputValue | undefined): boolean {
+  return state.kind !== "sum" || numberOf(cell) === state.sum.toNumber();
+}
+
+function countedValue(cell: SQLOutputValue | undefined): string {
+  const value = parseJson(textOf(cell));
+  if (typeof value === "string") return value;
+  throw new StoreError("corrupt", "a summary counts what is no text");
 }
 
 function cellNames(measure: Measure | undefined, index: number): readonly string[] {

@@ -1,15 +1,15 @@
-import type { AggregateQuery, Cell } from "@custody/stores/analytics/port";
+import type { AggregateQuery } from "@custody/stores/analytics/port";
 import type { Command } from "commander";
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { text as readText } from "node:stream/consumers";
 
 import { given } from "../given.ts";
-import { bar } from "../output/chart.ts";
-import type { TableColumn } from "../output/table.ts";
+import type { Paint } from "../output/paint.ts";
 import { countOf, formatInstant, formatNumber } from "../output/quantity.ts";
 import { renderTable } from "../output/table.ts";
-import { isNumeric, valueText } from "../output/value-text.ts";
+import { columnOf, renderRows } from "../output/rows.ts";
+import { valueText } from "../output/value-text.ts";
 import { aboutType, withSession } from "../session.ts";
 import type { CommandContext, Session } from "../session.ts";
 import { filterOf } from "../values/filter-argument.ts";
@@ -124,8 +124,8 @@ async function aggregate(
         ]),
       ),
     );
-    const options = groupBy.length > 0 && firstMeasure !== undefined ? { bars: firstMeasure } : {};
-    return renderRows(session, rows, { checkpoint: answer.checkpoint, ...options });
+    const bars = groupBy.length > 0 && firstMeasure !== undefined ? { bars: firstMeasure } : {};
+    return renderRows(rows, { ...pageOf(session), checkpoint: answer.checkpoint, ...bars });
   });
 }
 
@@ -143,7 +143,7 @@ async function showTable(session: Session, name: string, options: TableArguments
     }),
     ...atLeast,
   });
-  await show(page, () => renderRows(session, page.rows, given(page)));
+  await show(page, () => renderRows(page.rows, { ...pageOf(session), ...page }));
 }
 
 async function runSql(session: Session, given_: string, options: SqlArguments): Promise<void> {
@@ -179,39 +179,6 @@ export async function statementOf(argument: string, { terminal }: Session): Prom
   return readFile(resolve(terminal.directory, argument.slice(1)), "utf8");
 }
 
-const BAR_WIDTH = 24;
-
-function renderRows(
-  { paint, terminal }: Session,
-  rows: readonly Readonly<Record<string, Cell>>[],
-  options: { readonly checkpoint?: number; readonly cursor?: string; readonly bars?: string },
-): string {
-  if (rows.length === 0) return "there is no row\n";
-  const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-  const { bars } = options;
-  const largest = bars === undefined ? 0 : Math.max(...rows.map((row) => Number(row[bars] ?? 0)));
-  const table = renderTable(
-    [
-      ...names.map((name) =>
-        columnOf(
-          name,
-          rows.map((row) => row[name]),
-        ),
-      ),
-      ...(bars === undefined ? [] : [{ title: "" }]),
-    ],
-    rows.map((row) => [
-      ...names.map((name) => valueText(row[name])),
-      ...(bars === undefined ? [] : [bar(Number(row[bars] ?? 0), largest, BAR_WIDTH)]),
-    ]),
-    { paint, width: terminal.columns },
-  );
-  const more =
-    options.cursor === undefined ? "" : `\nthere are more: go on with --cursor ${options.cursor}`;
-  const foot = `${countOf(rows.length, "row")}, as of entry ${options.checkpoint ?? 0}${more}`;
-  return `${table}${paint("faint", foot)}\n`;
-}
-
-function columnOf(title: string, values: readonly unknown[]): TableColumn {
-  return { title, align: isNumeric(values) ? "right" : "left" };
+function pageOf({ paint, terminal }: Session): { readonly paint: Paint; readonly width: number } {
+  return { paint, width: terminal.columns };
 }

@@ -86,6 +86,7 @@ const STATES: Readonly<
 > = {
   present: ["●", "good"],
   counted: ["●", "good"],
+  empty: ["○", "good"],
   deleted: ["○", "good"],
   behind: ["◌", "warning"],
   quarantined: ["◌", "warning"],

@@ -8,11 +8,15 @@ const A = "a".repeat(40);
 const B = "b".repeat(40);
 
 /** One commit as git log writes it in the documented format. */
-function commit(name: string, more: { parents?: string; message?: string; files?: string; committer?: string }): string {
-  const { parents = "", message = "first\n", files = "", committer = "Ann\0a@example.org" } = more;
+function commit(
+  name: string,
+  more: { parents?: string; subject?: string; body?: string; files?: string; committer?: string },
+): string {
+  const { parents = "", subject = "first", body = "", files = "", committer } = more;
   return (
-    `custody-git-log 1\0${name}\0${"c".repeat(40)}\0${parents}\0Ann\0a@example.org\0` +
-    `2026-01-05T08:00:00+01:00\0${committer}\0002026-01-05T09:00:00+01:00\0HEAD -> main, tag: v1\0${message}\0\0${files}`
+    `${name}\0${"c".repeat(40)}\0${parents}\0Ann\0a@example.org\x002026-01-05T08:00:00+01:00\0` +
+    `${committer ?? "Ann\0a@example.org"}\x002026-01-05T09:00:00+01:00\0HEAD -> main, tag: v1\0` +
+    `${subject}\0${body}\0${files}`
   );
 }
 
@@ -21,7 +25,8 @@ describe("git history", () => {
     const log =
       commit(B, {
         parents: A,
-        message: "second: über\n\nbody line\nSigned-off-by: X <x@example.org>\n",
+        subject: "second: über",
+        body: "body line\nSigned-off-by: X <x@example.org>\n",
         files: "\n3\t1\tsrc/a b.ts\0-\t-\tlogo.png\x000\t0\t\0old\tname\0new\nname\0",
         committer: "Com\0c@example.org",
       }) + commit(A, {});
@@ -62,26 +67,28 @@ describe("git history", () => {
   });
 
   test("a message that looks like the format is only a message", async () => {
-    const log = commit(A, { message: "custody-git-log 1\n1\t2\tx\n" });
+    const log = commit(A, { subject: B, body: `\n1\t2\tx\n${B}\n` });
     const rows = await importAll(git, log);
     expect(fieldsOf(rows, "audit/commits")).toMatchObject([
-      { subject: "custody-git-log 1", body: "1\t2\tx", files_changed: 0 },
+      { subject: B, body: `\n1\t2\tx\n${B}`, files_changed: 0 },
     ]);
   });
 
   test("the format is known by its beginning alone", async () => {
-    expect(git.detect((await sourceOf(commit(A, {}), { name: "x" })).head)).toBe(1);
+    expect(git.detect((await sourceOf(commit(A, {}), { name: "x" })).head)).toBe(0.98);
     expect(git.detect((await sourceOf("commit abc\nAuthor: x\n")).head)).toBe(0);
   });
 
   test("a damaged log is refused with the commit's number", async () => {
     const whole = commit(B, {}) + commit(A, { files: "\n1\t1\tfile\0" });
-    for (const bad of [
-      whole.slice(0, whole.indexOf("first", 200) - 3),
-      whole.replace("\n1\t1\tfile", "\none\t1\tfile"),
-      whole.replace(A, "not a name"),
-    ]) {
-      await expect(importAll(git, bad)).rejects.toMatchObject({ code: "malformed", at: "commit 2" });
+    const damaged = [
+      [whole.slice(0, whole.lastIndexOf("first") - 3), "commit 2"],
+      [whole.replace("\n1\t1\tfile", "\none\t1\tfile"), "commit 2"],
+      [whole.replace(A, "not a name"), "commit 1"],
+      [`x${whole}`, "commit 1"],
+    ] as const;
+    for (const [bad, at] of damaged) {
+      await expect(importAll(git, bad)).rejects.toMatchObject({ code: "malformed", at });
     }
   });
 });

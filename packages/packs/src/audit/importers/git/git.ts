@@ -1,41 +1,37 @@
 import { ImportError } from "@custody/contract/importer";
-import type { ImportContext, Importer, ImportRow, Source } from "@custody/contract/importer";
+import type { Importer, ImportRow, Source } from "@custody/contract/importer";
 
 import { defined } from "../../../json-fields.ts";
 
-/** The command whose output the importer reads; `MARK` begins each commit. */
-export const GIT_LOG_FORMAT: string =
-  "git log --all --numstat -z --date=iso-strict " +
-  "--format='custody-git-log 1%x00%H%x00%T%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd%x00%D%x00%B%x00'";
+/** The command whose output the importer reads. */
+export const GIT_LOG_COMMAND: string =
+  "git log --all --topo-order --reverse -z --numstat --find-renames --date=iso-strict " +
+  "--encoding=UTF-8 --no-show-signature --no-mailmap " +
+  "--pretty=tformat:'%H%x00%T%x00%P%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%D%x00%s%x00%b'";
 
-const MARK = "custody-git-log 1";
-const COMMIT_FIELDS = 11;
+const COMMIT_FIELDS = 12;
 const OBJECT_NAME = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
+const BEGINNING = /^(?:[0-9a-f]{40}\0[0-9a-f]{40}|[0-9a-f]{64}\0[0-9a-f]{64})\0/;
 const COUNTS = /^(\d+|-)\t(\d+|-)\t([^]*)$/;
 
 /**
- * Reads a repository's history as {@link GIT_LOG_FORMAT} writes it: fields end in NUL, which git lets
+ * Reads a repository's history as {@link GIT_LOG_COMMAND} writes it: fields end in NUL, which git lets
  * into none of them, so no name or message can be taken for another.
  */
 export const git: Importer = {
   name: "git",
   version: 1,
-  title: "git history, written by git log with NUL-separated fields (docs: importers)",
+  title: "git history, written by git log with NUL-separated fields",
   types: ["audit/commits", "audit/commit_files", "audit/committers"],
 
-  detect: (head) => (head.text.startsWith(`${MARK}\0`) ? 1 : 0),
+  detect: (head) => (BEGINNING.test(head.text) ? 0.98 : 0),
 
   async *read(source, context) {
     yield { kind: "tool", name: "git" };
     const repository = context.labels["repository"] ?? repositoryName(source.name);
     const tokens = new Tokens(source);
-    let number = 0;
-    for (;;) {
-      const mark = await tokens.next();
-      if (mark === undefined || (mark.trim() === "" && (await tokens.peek()) === undefined)) return;
-      number += 1;
-      if (mark !== MARK) refuse(number, "the mark that begins a commit is missing");
-      yield* readCommit(tokens, { repository, number, context });
+    for (let number = 1; (await tokens.peek()) !== undefined; number += 1) {
+      yield* readCommit(tokens, { repository, number });
     }
   },
 };
@@ -47,7 +43,6 @@ function repositoryName(name: string): string {
 interface Place {
   readonly repository: string;
   readonly number: number;
-  readonly context: ImportContext;
 }
 
 interface FileChange {
@@ -68,12 +63,12 @@ async function* readCommit(
     fields.push(field);
   }
   const [commit = "", tree = "", parents = "", name = "", email = "", authoredAt = ""] = fields;
-  const [committerName = "", committerEmail = "", committedAt = "", refs = "", text = ""] =
+  const [committerName = "", committerEmail = "", committedAt = "", refs = "", subject = ""] =
     fields.slice(6);
+  const body = (fields[11] ?? "").replace(/\n+$/, "");
   if (!OBJECT_NAME.test(commit)) refuse(number, "its object name is not one");
   const files = await readFiles(tokens, number);
   const at = `commit ${number}`;
-  const [subject = "", ...rest] = text.replace(/\n+$/, "").split("\n");
   yield record("commits", at, {
     repository,
     commit,
@@ -85,7 +80,7 @@ async function* readCommit(
     author_email: email === "" ? name || "unknown" : email,
     refs: refs === "" ? undefined : refs.split(", "),
     subject,
-    body: rest.length === 0 ? undefined : rest.join("\n").replace(/^\n/, ""),
+    body: body === "" ? undefined : body,
     files_changed: files.length,
     insertions: sum(files.map((file) => file.insertions)),
     deletions: sum(files.map((file) => file.deletions)),
@@ -119,7 +114,7 @@ async function readFiles(tokens: Tokens, number: number): Promise<FileChange[]> 
   const files: FileChange[] = [];
   for (;;) {
     const token = await tokens.peek();
-    if (token === undefined || token === MARK) return files;
+    if (token === undefined || OBJECT_NAME.test(token)) return files;
     await tokens.next();
     const line = token.replace(/^\n/, "");
     if (line === "") continue;

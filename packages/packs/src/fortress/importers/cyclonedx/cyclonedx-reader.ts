@@ -26,9 +26,9 @@ export const CYCLONEDX_PATHS: readonly string[] = [
   "vulnerabilities[]",
 ];
 
-// Documents sorted by member name have the components before the metadata that names the target; this
-// many fit into memory while they wait.
-const WAITING_MAX = 50_000;
+// Some libraries write the components before the metadata that names the target; this many fit into
+// memory while they wait.
+const WAITING_MAX = 20_000;
 // References that differ from the component's name are remembered, so that dependencies name
 // components; beyond this many they stay as the document writes them.
 const REFERENCES_MAX = 500_000;
@@ -57,14 +57,9 @@ export class CycloneDxReader {
       return;
     }
     this.#waiting.push(fragment);
-    if (this.#isTargetKnown()) yield* this.#release();
-    else if (this.#waiting.length > WAITING_MAX) {
-      throw new ImportError(
-        "limit",
-        `more than ${WAITING_MAX} components come before the metadata that names their target; ` +
-          "name the target with a label, or put the metadata first",
-        { at: fragment.pointer },
-      );
+    if (this.#isTargetKnown() || this.#waiting.length > WAITING_MAX) {
+      this.#checkOrder(fragment.pointer);
+      yield* this.#release();
     }
   }
 
@@ -90,13 +85,22 @@ export class CycloneDxReader {
     throw new ImportError("malformed", `not CycloneDX: ${pointer} is no list`, { at: pointer });
   }
 
-  /** From the version on the members come in the order of the schema, in which metadata is earlier. */
   #isTargetKnown(): boolean {
     return (
       this.#target !== undefined ||
       this.#context.labels["target"] !== undefined ||
-      Object.hasOwn(this.#top, "metadata") ||
-      Object.hasOwn(this.#top, "specVersion")
+      Object.hasOwn(this.#top, "metadata")
+    );
+  }
+
+  /** Without metadata and beyond the bound the document is about itself; in sorted ones it may yet come. */
+  #checkOrder(pointer: string): void {
+    if (this.#isTargetKnown() || Object.hasOwn(this.#top, "specVersion")) return;
+    throw new ImportError(
+      "limit",
+      `more than ${WAITING_MAX} components come before the metadata that names their target; ` +
+        "name the target with a label, or put the metadata first",
+      { at: pointer },
     );
   }
 

@@ -22,7 +22,7 @@ import type { FindingList, TrivyPart } from "./trivy-paths.ts";
 
 // Trivy writes a result's target before its findings. Where another tool has sorted the members,
 // findings wait for it, and this many of them fit into memory.
-const WAITING_MAX = 50_000;
+const WAITING_MAX = 20_000;
 
 interface Waiting {
   readonly list: FindingList;

@@ -156,7 +156,7 @@ export function hitOf(run: GarakRun, row: Fields): Fields {
     attempt_id: textOf(row["attempt_id"]) ?? `sha256:${hash("sha256", canonicalJson(row), "hex")}`,
     attempt_seq: wholeOf(row["attempt_seq"]),
     attempt_idx: wholeOf(row["attempt_idx"]),
-    model: textOf(row["generator"]) ?? run.model,
+    model: generatorOf(row["generator"]) ?? run.model,
     probe,
     detector: textOf(row["detector"]),
     score: isScore(row["score"]) ? row["score"] : undefined,
@@ -168,6 +168,11 @@ export function hitOf(run: GarakRun, row: Fields): Fields {
     response: readMessage(row["output"]),
     details: hitDetails(row),
   });
+}
+
+/** Python's None stands where a target has no name; the report leaves it out. */
+function generatorOf(generator: unknown): string | undefined {
+  return textOf(textOf(generator)?.replace(/ None$/, ""));
 }
 
 function hitDetails(row: Fields): Fields | undefined {

@@ -56,7 +56,7 @@ describe("garak", () => {
     expect(others).toEqual([]);
     expect(evidence).toEqual({
       id: expect.stringMatching(
-        /^019b8d3f-82fa-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
+        /^019b8d2b-8cfa-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/,
       ) as string,
       session_id: "run-1",
       observed_at: "2026-01-05T08:00:00.250Z",
@@ -226,7 +226,7 @@ describe("garak", () => {
       attempt_id: "u-1",
       attempt_seq: 3,
       attempt_idx: 1,
-      generator: "test Repeat",
+      generator: "test.Repeat None",
       probe: "a.B",
       detector: "c.D",
       generations_per_prompt: 5,
@@ -239,7 +239,7 @@ describe("garak", () => {
       attempt_id: "u-1",
       attempt_seq: 3,
       attempt_idx: 1,
-      model: "test Repeat",
+      model: "test.Repeat",
       probe: "a.B",
       detector: "c.D",
       score: 0.95,

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-import { openLocalKeyService } from "../src/keys/local-key-service.ts";
+import { openLocalKeyService } from "../keys/local-key-service.ts";
 
 // A process for a test to kill: makes keys one after the other and tells each once it was answered.
 const [keyFile = "", directory = ""] = process.argv.slice(2);
