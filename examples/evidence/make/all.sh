@@ -7,7 +7,7 @@ tools=$(cd "$1" && pwd)
 out=$here/..
 export PYTHONDONTWRITEBYTECODE=1
 
-rm -rf "$out"/{garak,pyrit,trivy,syft,npm,cyclonedx-py,osv-scanner,govulncheck,stix,git}
+rm -rf "$out"/{garak,pyrit,trivy,syft,npm,osv-scanner,govulncheck,stix,git}
 PATH=$tools/garak/bin:$PATH "$here/garak/run.sh" "$out/garak"
 
 mkdir -p "$out"/pyrit/{1.1.0,0.9.0}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes evidence/{trivy,syft,npm,cyclonedx-py,osv-scanner,govulncheck}/: scans of both releases of the
+# Makes evidence/{trivy,syft,npm,osv-scanner,govulncheck}/: scans of both releases of the
 # sample application, and of the Custody repository itself.
 # Needs the scanners of tools.sh on PATH, Node, npm, Go and git. Only Go looks at its module proxy.
 # usage: scan.sh OUTPUT_DIRECTORY
@@ -9,7 +9,7 @@ repository=$(git -C "$here" rev-parse --show-toplevel)
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
-mkdir -p "$out"/{trivy,syft,npm,cyclonedx-py,osv-scanner,govulncheck}
+mkdir -p "$out"/{trivy,syft,npm,osv-scanner,govulncheck}
 
 GOPATH=$(go env GOPATH) GOCACHE=$(go env GOCACHE)
 export GOPATH GOCACHE HOME=$stage/account
@@ -52,7 +52,7 @@ done
 cd "$stage/1.0.0"
 trivy fs --format cyclonedx --include-dev-deps helpdesk | keep trivy/helpdesk-1.0.0.cdx.json
 trivy fs --format spdx-json --include-dev-deps helpdesk | keep trivy/helpdesk-1.0.0.spdx.json
-for format in syft-json:syft.json cyclonedx-xml:cdx.xml spdx-json:spdx.json spdx-tag-value:spdx; do
+for format in cyclonedx-xml:cdx.xml spdx-json:spdx.json spdx-tag-value:spdx; do
   syft scan -q dir:helpdesk --source-version 1.0.0 -o "${format%%:*}" | keep "syft/helpdesk-1.0.0.${format##*:}"
 done
 for format in sarif:sarif cyclonedx-1-6:cdx.json; do
@@ -63,12 +63,10 @@ cd "$stage/1.0.0/helpdesk"
 (cd gateway && for format in json sarif openvex; do
   govulncheck -db "file://$stage/advisories/govulncheck" -format "$format" ./... | keep "govulncheck/gateway-1.0.0.$format"
 done)
-cyclonedx-py requirements --output-reproducible worker/requirements.txt | keep cyclonedx-py/worker-1.0.0.cdx.json
 (cd web && npm sbom --package-lock-only --sbom-format cyclonedx) | keep npm/web-1.0.0.cdx.json
 (cd web && npm sbom --package-lock-only --sbom-format spdx) | keep npm/web-1.0.0.spdx.json
 
 cd "$stage"
-syft scan -q dir:custody -o syft-json | keep syft/custody.syft.json.gz
 syft scan -q dir:custody -o cyclonedx-json | keep syft/custody.cdx.json.gz
 syft scan -q dir:custody -o spdx-json | keep syft/custody.spdx.json.gz
 trivy fs --scanners secret,misconfig --list-all-pkgs --include-dev-deps --format json custody | keep trivy/custody.json.gz
