@@ -46,7 +46,7 @@ export function* lineBatches(path: string, linesMax: number): Generator<LineBatc
 
 /** The JSON values of a batch's lines. */
 export function parsedLines<Value>({ lines }: LineBatch): Value[] {
-  return lines.map((line) => JSON.parse(line.utf8Slice()) as Value);
+  return lines.map((line) => JSON.parse(line.toString("utf8")) as Value);
 }
 
 function joined(first: number, lines: readonly Buffer[]): LineBatch {

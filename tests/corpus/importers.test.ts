@@ -5,9 +5,9 @@ import { basename } from "node:path";
 import type { ImportRow } from "@custody/contract/importer";
 import { describe, expect, test } from "vitest";
 
-import { PACKS } from "../../packages/packs/src/catalogue.ts";
-import { detectFormat } from "../../packages/packs/src/reading/detection.ts";
-import { openSource } from "../../packages/packs/src/reading/source.ts";
+import { PACKS } from "@custody/packs/catalogue";
+import { detectFormat } from "@custody/packs/reading/detection";
+import { openSource } from "@custody/packs/reading/source";
 import { corpusFiles, corpusFolder, exampleFiles } from "./corpus-files.ts";
 import { independentCounts, plainText } from "./independent-counts.ts";
 

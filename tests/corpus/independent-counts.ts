@@ -125,12 +125,20 @@ function xmlCounts(text: string): Counts {
   const count = (pattern: RegExp): number => [...body.matchAll(pattern)].length;
   const dependencies = /<dependencies>([^]*)<\/dependencies>/.exec(body)?.[1] ?? "";
   // Of nested tags only the outer one is a record.
-  const outer = dependencies.replace(/(<dependency ref="[^"]*">)[^]*?<\/dependency>/g, "$1");
+  let depth = 0;
+  let outer = 0;
+  for (const [tag] of dependencies.matchAll(/<\/?dependency\b[^>]*>/g)) {
+    if (tag.startsWith("</")) depth -= 1;
+    else {
+      if (depth === 0) outer += 1;
+      if (!tag.endsWith("/>")) depth += 1;
+    }
+  }
   return {
     "fortress/sboms": 1,
     "fortress/components": count(/<component[\s>]/g),
     "fortress/services": count(/<service[\s>]/g),
-    "fortress/component_dependencies": [...outer.matchAll(/<dependency /g)].length,
+    "fortress/component_dependencies": outer,
     "fortress/vulnerabilities": count(/<(?:\w+:)?vulnerability[\s>]/g),
   };
 }

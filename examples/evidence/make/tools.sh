@@ -16,7 +16,7 @@ environment() { # environment NAME PACKAGE...
 environment garak garak==0.17.1
 environment pyrit pyrit==1.1.0
 environment pyrit-0.9 pyrit==0.9.0
-environment python-tools stix2==3.0.2 cyclonedx-bom==7.5.0
+environment python-tools stix2==3.0.2
 
 go_tool() { # go_tool PACKAGE@VERSION
   local name=${1%@*}

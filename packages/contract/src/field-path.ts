@@ -53,27 +53,53 @@ export function pathSteps(path: string): readonly PathStep[] {
 
 /** Returns a function that lists every value at `path`, in document order; absent and null are left out. */
 export function compilePath(path: string): (record: unknown) => readonly unknown[] {
-  const steps = pathSteps(path);
-  const only = steps.length === 1 ? steps[0] : undefined;
-  if (only !== undefined && !only.isEach) {
+  const only = compileSingle(path);
+  if (only !== undefined) {
     return (record) => {
-      const value = member(record, only.name);
-      return value === undefined || value === null ? [] : [value];
+      const value = only(record);
+      return value === undefined ? NONE : [value];
     };
   }
+  const steps = pathSteps(path);
   return (record) => {
-    let values: unknown[] = [record];
-    for (const step of steps) values = advance(values, step);
+    const values: unknown[] = [];
+    collect(record, steps, 0, values);
     return values;
   };
 }
 
-function advance(values: readonly unknown[], { name, isEach }: PathStep): unknown[] {
-  return values.flatMap((value) => {
-    const found = member(value, name);
-    const list: readonly unknown[] = isEach ? (Array.isArray(found) ? found : []) : [found];
-    return list.filter((one) => one !== undefined && one !== null);
-  });
+const NONE: readonly unknown[] = [];
+
+/**
+ * Returns a function that takes the one value at a path without `[]`, `undefined` where it is absent or
+ * null; `undefined` for a path that may have several values.
+ */
+export function compileSingle(path: string): ((record: unknown) => unknown) | undefined {
+  if (path.includes("[]")) return undefined;
+  const names = path.split(".");
+  const [only = ""] = names;
+  if (names.length === 1) return (record) => member(record, only) ?? undefined;
+  return (record) => {
+    let value = record;
+    for (const name of names) value = member(value, name);
+    return value ?? undefined;
+  };
+}
+
+/** Appends what a value holds at the steps from `index` on. Every record of every store comes through here. */
+function collect(value: unknown, steps: readonly PathStep[], index: number, into: unknown[]): void {
+  if (value === undefined || value === null) return;
+  const step = steps[index];
+  if (step === undefined) {
+    into.push(value);
+    return;
+  }
+  const found = member(value, step.name);
+  if (!step.isEach) {
+    collect(found, steps, index + 1, into);
+  } else if (Array.isArray(found)) {
+    for (const element of found as readonly unknown[]) collect(element, steps, index + 1, into);
+  }
 }
 
 /** Own members of objects only: a path never reaches what is inherited, nor an array's length. */

@@ -1,4 +1,4 @@
-import { compilePath, pathSteps } from "./field-path.ts";
+import { compilePath, compileSingle, pathSteps } from "./field-path.ts";
 import { canonicalJson } from "./json.ts";
 import type { ColumnType, Take, ValueExpression } from "./placement.ts";
 
@@ -8,6 +8,11 @@ export type TakeValue = (record: unknown) => unknown;
 /** Compiles an expression to a function that takes one value. */
 export function compileValue(expression: ValueExpression): TakeValue {
   const take = typeof expression === "string" ? "first" : (expression.take ?? "first");
+  const single =
+    take === "first" && (typeof expression === "string" || expression.where === undefined)
+      ? compileSingle(typeof expression === "string" ? expression : expression.path)
+      : undefined;
+  if (single !== undefined) return single;
   const list = compileValues(expression);
   return (record) => fold(take, list(record));
 }
@@ -36,14 +41,25 @@ function compileWhere(
   const elements = compilePath(shared);
   const value =
     path === shared ? (element: unknown) => [element] : compilePath(path.slice(shared.length + 1));
-  const condition = compilePath(where.path.slice(shared.length + 1));
+  const holds = compileEquals(where.path.slice(shared.length + 1), where.equals);
   return (record) => {
     const found: unknown[] = [];
     for (const element of elements(record)) {
-      if (condition(element).includes(where.equals)) found.push(...value(element));
+      if (holds(element)) for (const one of value(element)) found.push(one);
     }
     return found;
   };
+}
+
+/** Whether one of the values at a path equals a literal. */
+function compileEquals(
+  path: string,
+  literal: string | number | boolean,
+): (element: unknown) => boolean {
+  const single = compileSingle(path);
+  if (single !== undefined) return (element) => single(element) === literal;
+  const list = compilePath(path);
+  return (element) => list(element).includes(literal);
 }
 
 /** The longest leading part of both paths that ends in an array step. */

@@ -61,7 +61,7 @@ export const ENGINES: readonly EngineEntry[] = [
     engine: "ladybug",
     product: "LadybugDB",
     isDefault: true,
-    file: "graph.lbug",
+    file: "graph-1-1.lbug",
     atRest: "plain",
   },
   {

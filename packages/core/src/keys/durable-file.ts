@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { link, mkdir, open, readFile, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /** Files that only their owner may read. */
@@ -42,16 +42,6 @@ export async function createDurably(
   });
   await syncDirectory(directory);
   return existing;
-}
-
-/** Replaces a file as a whole; after it resolves the new text survives power loss. */
-export async function replaceDurably(path: string, text: string, suffix: string): Promise<void> {
-  const directory = dirname(path);
-  await makeDirectory(directory);
-  const unfinished = join(directory, `.${basename(path)}.${suffix}`);
-  await writeSynced(unfinished, text);
-  await rename(unfinished, path);
-  await syncDirectory(directory);
 }
 
 /**
@@ -113,6 +103,6 @@ export async function inTurns<Item>(
 }
 
 /** Whether an error carries this code of the operating system. */
-export function isCode(cause: unknown, code: string): boolean {
+function isCode(cause: unknown, code: string): boolean {
   return cause instanceof Error && "code" in cause && cause.code === code;
 }

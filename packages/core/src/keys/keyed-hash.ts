@@ -1,7 +1,7 @@
 import { createHmac, hash } from "node:crypto";
 
 /** Bytes of a keyed content hash. */
-export const CONTENT_HASH_BYTES = 16;
+const CONTENT_HASH_BYTES = 16;
 
 const INNER_BYTES = 32;
 

@@ -19,7 +19,7 @@ import { signTreeHead } from "../journal/format/tree-head.ts";
 import { ed25519Signer } from "../keys/local-key-service.ts";
 import { buildProofBundle } from "./proof-bundle.ts";
 import type { ProofBundle } from "./proof-bundle.ts";
-import { verifyBundle } from "./standalone.ts";
+import { verifyBundle, verifyCommand } from "./standalone.ts";
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
 const signer = ed25519Signer(new Uint8Array(32).fill(1));
@@ -236,6 +236,18 @@ describe("stand-alone verifier", () => {
     expect(verifyBundle(await bundleOf(4, 1), { keyId: signer.keyId.toUpperCase() }).ok).toBe(true);
   });
 
+  test("a head that names the trusted key but was signed by another is not believed", async () => {
+    const impostor = { ...stranger, keyId: signer.keyId };
+    const forged = {
+      ...(await bundleOf(4, 1)),
+      treeHead: await journal.head(11, impostor),
+      publicKey: Buffer.from(stranger.publicKey).toString("base64"),
+    };
+    expect(verifyBundle(forged, { keyId: signer.keyId }).fault).toBe(
+      "signature: the head names another key",
+    );
+  });
+
   test("an earlier head kept elsewhere is found to be a beginning, for every pair of sizes", async () => {
     for (let size = 1; size <= 11; size += 1)
       for (let from = 1; from <= size; from += 1) {
@@ -281,6 +293,14 @@ describe("verify.mjs", () => {
     expect(code.trimEnd().split("\n").length).toBeLessThan(300);
     expect(imports.map(([, module]) => module)).toEqual(["node:crypto", "node:fs"]);
     expect(code).not.toMatch(/\bimport\(|\brequire\b|getBuiltinModule/);
+  });
+
+  test("called wrongly, it says how to call it", () => {
+    const printed: string[] = [];
+    expect(verifyCommand([], (line) => printed.push(line))).toBe(2);
+    expect(printed).toEqual([
+      "usage: node verify.mjs bundle.json [--key-id <hex>] [--head trusted-head.json]",
+    ]);
   });
 
   test("run by itself, far from the repository, it answers 0, 1 or 2", async () => {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 
 import { describe, expect, test } from "vitest";
@@ -16,6 +17,21 @@ const BZIP2_HELLO = Buffer.from(
 );
 const BZIP2_WORLD = Buffer.from(
   "QlpoOTFBWSZTWVnOe8sAAAIBgAQEkIAgADDNAMGkwHF3JFOFCQWc57yw",
+  "base64",
+);
+
+// 120 bytes of noise, a thousand `z` and the printable characters of ASCII, by bzip2 -1.
+const BZIP2_RUNS = Buffer.from(
+  "QlpoMTFBWSZTWbeXmCgAAEHfgYAQf///////////////AIAACCAAhRGpQGgAAAAAAAAANDQAAAAr1Qmn" +
+    "lAAAAAAAAAAAAAAAYgePqBBKRJk5yhSqVrFq5ewYsmbRq2buHLp28evn8CDChxIsaPIkypcybOn0KNKn" +
+    "Uq1q9izat3Lt6/gw4sZ+YYweEAYIBAwSjODBImIIhAZAcPpxCkIgEQYFCIMQwKEAlSHgo0A8wKDA/ODg" +
+    "Y7Tq17Nu7fw48ufTr27+PwbeyIvZgXz7+RkX8XckU4UJC3l5goA=",
+  "base64",
+);
+// A hundred million zeros, by bzip2 -9.
+const BZIP2_BOMB = Buffer.from(
+  "QlpoOTFBWSZTWQ4J4t8BX45AAMAAAAggADCATUZCoCWpCoCXMUFZJlNZDgni3wFfjkAAwAAACCAAMIBN" +
+    "RkKgJakKgJcxQVkmU1nEYApVAD7RQALAAABAAAggADDMCapppUiDaipEHi7kinChIcCoiS4=",
   "base64",
 );
 
@@ -83,7 +99,37 @@ describe("compressed sources", () => {
 
   test("bzip2 is read, also concatenated, and refused when truncated", async () => {
     expect(await textOf(Buffer.concat([BZIP2_HELLO, BZIP2_WORLD]))).toBe("hello world");
-    await expect(textOf(BZIP2_HELLO.subarray(0, -5))).rejects.toMatchObject({ code: "malformed" });
+    for (const end of [1, 3, 5, 20, BZIP2_HELLO.length - 3]) {
+      await expect(textOf(BZIP2_HELLO.subarray(0, -end))).rejects.toMatchObject({
+        code: "malformed",
+      });
+    }
+    const garbage = Buffer.concat([BZIP2_HELLO, Buffer.from("garbage")]);
+    await expect(textOf(garbage)).rejects.toMatchObject({ code: "malformed" });
+  });
+
+  test("bzip2 text with runs and every code is read, cut anywhere, and a changed bit is found", async () => {
+    for (const size of [1, 7, 1000]) {
+      const text = await textOf(BZIP2_RUNS, size);
+      expect(createHash("sha256").update(text).digest("hex")).toBe(
+        "d38d39625f07a3eae474c1bc5e0125f838fdbd23ae641fe11616dec252e4f498",
+      );
+    }
+    for (let at = 4; at < BZIP2_RUNS.length; at += 1) {
+      const bytes = Buffer.from(BZIP2_RUNS);
+      bytes[at] = (bytes[at] ?? 0) ^ 0x10;
+      await expect(textOf(bytes)).rejects.toMatchObject({ code: "malformed" });
+    }
+  });
+
+  test("a bzip2 bomb is stopped while it is small in memory", async () => {
+    const source = await sourceOf(BZIP2_BOMB, { limits: { ratioFromBytes: 1_000_000 } });
+    let largest = 0;
+    const read = async (): Promise<void> => {
+      for await (const part of source.text()) largest = Math.max(largest, part.length);
+    };
+    await expect(read()).rejects.toMatchObject({ code: "limit" });
+    expect(largest).toBeLessThanOrEqual(131_072);
   });
 
   test("an archive that is not read is named", async () => {

@@ -2,13 +2,13 @@ import { PassThrough, pipeline, Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 
 import { ImportError } from "@custody/contract/importer";
-import unbzip2Stream from "unbzip2-stream";
 
+import { unpackBzip2 } from "./bzip2.ts";
 import type { ReadingLimits } from "./reading-limits.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
 /** How the bytes of a source are packed. */
-export type Compression = "none" | "gzip" | "zstd" | "bzip2";
+type Compression = "none" | "gzip" | "zstd" | "bzip2";
 
 const SIGNATURES: readonly (readonly [readonly number[], string])[] = [
   [[0x1f, 0x8b], "gzip"],
@@ -24,7 +24,7 @@ const SIGNATURES: readonly (readonly [readonly number[], string])[] = [
  *
  * @throws ImportError `unknown-format` for a packing that is known but not read.
  */
-export function detectCompression(start: Uint8Array): Compression {
+function detectCompression(start: Uint8Array): Compression {
   const found = SIGNATURES.find(([signature]) =>
     signature.every((byte, index) => start[index] === byte),
   )?.[1];
@@ -83,7 +83,7 @@ function unpack(kind: Compression, input: CountedBytes): AsyncIterable<Uint8Arra
     case "gzip":
       return through(kind, input, createGunzip());
     case "bzip2":
-      return through(kind, input, unbzip2Stream());
+      return unpackBzip2(input);
     case "zstd":
       return unpackZstd(input);
   }

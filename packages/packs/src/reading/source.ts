@@ -18,7 +18,7 @@ export interface SourceOptions {
 }
 
 /** Characters of a source that `detect` gets to see. */
-export const HEAD_LENGTH_MAX: number = 64 * 1024;
+const HEAD_LENGTH_MAX = 64 * 1024;
 
 /**
  * Opens a source: unpacks, decodes and bounds it as it streams, and reads its beginning.

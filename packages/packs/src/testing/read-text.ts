@@ -4,7 +4,7 @@ import { openSource } from "../reading/source.ts";
 import type { OpenedSource, SourceOptions } from "../reading/source.ts";
 
 /** A context whose every part is known to a test. */
-export const TEST_CONTEXT: ImportContext = {
+const TEST_CONTEXT: ImportContext = {
   isLenient: false,
   labels: {},
   sha256: "ab".repeat(32),
@@ -12,7 +12,7 @@ export const TEST_CONTEXT: ImportContext = {
 };
 
 /** Bytes in pieces of a given size, so that a test can cut anywhere. */
-export async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+async function* pieces(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 

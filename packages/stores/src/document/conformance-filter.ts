@@ -1,13 +1,20 @@
 import { expect, test } from "vitest";
 
-import { PLAIN, SAMPLES, TENANT_A, deliver, idsOf } from "./conformance.ts";
+import { PLAIN, SAMPLES, TENANT_A, deliver, idsOf } from "./conformance-fixture.ts";
 import type { DocumentStore } from "./port.ts";
 
 const DOCUMENTS: Readonly<Record<string, unknown>> = {
   a: { kind: "x", size: 1, labels: { owner: "ana" }, tags: ["red", "blue"] },
   b: { kind: "y", size: 2.5, labels: { owner: "bo" }, tags: [], ok: true },
   c: { kind: "x", size: "10", labels: null, tags: "red", ok: false },
-  d: { kind: null, size: 9_007_199_254_740_992, parts: [{ name: "p", n: 1 }, { name: "q", n: 2 }] },
+  d: {
+    kind: null,
+    size: 9_007_199_254_740_992,
+    parts: [
+      { name: "p", n: 1 },
+      { name: "q", n: 2 },
+    ],
+  },
   e: { labels: [{ owner: "ana" }, { owner: "cy" }], size: [1, 20], parts: [{ n: 2 }, "p", null] },
   f: { kind: true, size: true, labels: { owner: ["ana", 7] }, tags: [["red"], { red: 1 }] },
   g: { kind: { sub: "x" }, size: -3, labels: "ana", parts: { name: "p" }, ok: 1 },
@@ -39,7 +46,8 @@ const CASES: readonly (readonly [filter: unknown, ids: string])[] = [
   [{ size: { $gt: "1" } }, "c"],
   [{ size: { $lt: "2" } }, "c"],
   [{ size: { $gt: 1, $lt: 3 } }, "be"],
-  [{ size: { $gt: 2, $lt: 2.6 } }, "b"],
+  // Each bound is met by an element of its own.
+  [{ size: { $gt: 2, $lt: 2.6 } }, "be"],
   [{ size: 9_007_199_254_740_993n }, ""],
   [{ size: 9_007_199_254_740_992n }, "d"],
   [{ size: { $not: { $gt: 1 } } }, "acfg"],
@@ -116,7 +124,7 @@ export function describeFilters(current: () => DocumentStore): void {
     const records = ids.map((id) => ({ id, sequence: 1, fields: DOCUMENTS[id] }));
     await store.apply(TENANT_A, SAMPLES, deliver(...records));
     for (const [filter, all] of CASES) {
-      const expected = [...all].filter((id) => ids.includes(id)).join("");
+      const expected = ids.filter((id) => all.includes(id)).join("");
       expect([filter, (await idsOf(store, SAMPLES, filter)).join("")]).toEqual([filter, expected]);
     }
   });
@@ -138,10 +146,12 @@ export function describeFilters(current: () => DocumentStore): void {
     await fill(SAMPLES);
     const values = Array.from({ length: 1_000 }, (_, index) => `v${index}`);
     const alternatives = values.map((value) => ({ kind: value }));
-    expect(await idsOf(current(), SAMPLES, { $or: [...alternatives, { kind: "y" }] })).toEqual(["b"]);
-    expect(await idsOf(current(), SAMPLES, { tags: { $in: [...values.slice(1), "blue"] } })).toEqual([
-      "a",
+    expect(await idsOf(current(), SAMPLES, { $or: [...alternatives, { kind: "y" }] })).toEqual([
+      "b",
     ]);
+    expect(
+      await idsOf(current(), SAMPLES, { tags: { $in: [...values.slice(1), "blue"] } }),
+    ).toEqual(["a"]);
   });
 
   test("a path of more steps than any document has finds nothing, however long it is", async () => {

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 
 import { openSqliteFile, sqliteCall } from "../drivers/sqlite.ts";
+import type { SqliteFileOptions } from "../drivers/sqlite.ts";
 import { cacheStatements } from "../drivers/statement-cache.ts";
 import type { StatementCache } from "../drivers/statement-cache.ts";
 
@@ -21,16 +22,18 @@ const STATEMENTS_MAX = 64;
 /**
  * Opens a document file and makes its catalogue.
  *
- * @param busyMs how long to wait for another process's lock.
  * @throws StoreError as `openSqliteFile`.
  */
-export function openDocumentFile(path: string, busyMs = 5_000): DocumentFile {
+export function openDocumentFile(
+  path: string,
+  limits: Pick<SqliteFileOptions, "busyMs" | "bytesMax">,
+): DocumentFile {
   const database = openSqliteFile({
     path,
     durability: "projection",
     cacheKib: CACHE_KIB,
     pageBytes: PAGE_BYTES,
-    busyMs,
+    ...limits,
   });
   sqliteCall(`open ${path}`, () => {
     try {

@@ -1,6 +1,7 @@
 import type { DocumentPlacement } from "@custody/contract/placement";
 
 import { sqliteCall, sqliteTransaction } from "../drivers/sqlite.ts";
+import type { SqliteFileOptions } from "../drivers/sqlite.ts";
 import { sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import type { Collection } from "../projected-store.ts";
@@ -19,15 +20,13 @@ import {
   repairRows,
 } from "./sqlite-write.ts";
 
-export interface SqliteDocumentStoreOptions {
+export interface SqliteDocumentStoreOptions extends Pick<SqliteFileOptions, "busyMs" | "bytesMax"> {
   /** The data directory; each tenant's file lies in `tenants/<tenant>/document.sqlite`. */
   readonly directory: string;
   /** Secret under which an owner's name becomes a directory name; without it owner scopes are refused. */
   readonly ownerSalt?: Uint8Array;
   /** Open files kept at most, each with a page cache of 16 MiB; default 8. */
   readonly openMax?: number;
-  /** How long to wait for another process's lock; default 5 s. */
-  readonly busyMs?: number;
 }
 
 /**
@@ -37,12 +36,17 @@ export interface SqliteDocumentStoreOptions {
 export async function openSqliteDocumentStore(
   options: SqliteDocumentStoreOptions,
 ): Promise<DocumentStore> {
+  const { busyMs, bytesMax } = options;
+  const limits = {
+    ...(busyMs === undefined ? {} : { busyMs }),
+    ...(bytesMax === undefined ? {} : { bytesMax }),
+  };
   const files = new TenantFiles<DocumentFile>({
     directory: options.directory,
     file: "document.sqlite",
     openMax: options.openMax ?? 8,
     ...(options.ownerSalt === undefined ? {} : { ownerSalt: options.ownerSalt }),
-    open: async (path) => openDocumentFile(path, options.busyMs),
+    open: async (path) => openDocumentFile(path, limits),
     close: async (file) => file.close(),
   });
   return { ...writing(files), ...reading(files) };

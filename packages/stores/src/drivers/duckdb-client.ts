@@ -7,6 +7,7 @@ import type {
   RowDigest,
   StoreStatistics,
 } from "../projected-store.ts";
+import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
 import { DuckdbRoomError } from "./duckdb-child.ts";
 import type { DuckdbPool } from "./duckdb-pool.ts";
@@ -34,6 +35,8 @@ type Shared<Placement> = Omit<
 // So many parts are on their way at once: enough that the process never waits for the next one, few
 // enough that their size stays bounded (about 2,048 rows each).
 const PARTS_UNDERWAY_MAX = 3;
+// Rows of a page of `list`: ids and hashes only.
+const PAGE_MAX = 10_000;
 
 /** The methods that both DuckDB stores have, over the pool of processes. */
 export class DuckdbClient<Placement> implements Shared<Placement> {
@@ -90,6 +93,9 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
       readonly cursor?: string;
     },
   ): Promise<Page<RowDigest>> {
+    if (!Number.isSafeInteger(range.limit) || range.limit < 1 || range.limit > PAGE_MAX) {
+      throw new StoreError("limit", `a page is 1 to ${PAGE_MAX} rows, not ${range.limit}`);
+    }
     return await this.call(scope, "list", { table: tableNameOf(collection), range });
   }
 
@@ -131,6 +137,7 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
       const stored: number = await this.call(scope, "begin", begin);
       const after = checkpoint === undefined ? -1 : stored;
       for (const batch of batches) {
+        checkType(collection, batch);
         for (const part of this.#mapping.parts(collection, batch, after)) {
           await underway.add(this.call(scope, "part", { session, part }));
         }
@@ -153,6 +160,11 @@ export function tableNameOf<Placement>({
   generation,
 }: Collection<Placement>): DuckdbTableName {
   return { name, generation };
+}
+
+function checkType<Placement>(collection: Collection<Placement>, { type }: RecordBatch): void {
+  if (Object.hasOwn(collection.placements, type)) return;
+  throw new StoreError("refused", `${collection.name} holds no records of ${type}`);
 }
 
 /** Lets a few calls be under way at once. */

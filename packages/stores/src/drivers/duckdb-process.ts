@@ -15,7 +15,7 @@ import type {
   DuckdbStoreName,
 } from "./duckdb-protocol.ts";
 import type { DuckdbRoleTables } from "./duckdb-role.ts";
-import { isOutOfRoom } from "./duckdb.ts";
+import { isBroken, isOutOfRoom } from "./duckdb.ts";
 
 /** What may be sent to the process: a call, or that a call's answer is no longer waited for. */
 type Message = DuckdbRequest | { readonly cancel: number };
@@ -28,6 +28,7 @@ class DuckdbProcess {
   readonly #settings: DuckdbProcessSettings;
   readonly #stores = new Map<DuckdbStoreName, Promise<DuckdbRoleTables>>();
   readonly #running = new Map<number, AbortController>();
+  #isBroken = false;
   #watch: NodeJS.Timeout | undefined;
 
   constructor(settings: DuckdbProcessSettings) {
@@ -49,7 +50,9 @@ class DuckdbProcess {
       clearInterval(this.#watch);
       this.#watch = undefined;
     }
-    process.send?.(reply);
+    process.send?.(reply, () => {
+      if (this.#isBroken) process.kill(process.pid, "SIGKILL");
+    });
   }
 
   /** Closes the files and ends the process. */
@@ -70,6 +73,7 @@ class DuckdbProcess {
       return { call, value: await tables.call({ call, method, argument, signal }) };
     } catch (cause) {
       const error = cause instanceof StoreError ? cause : undefined;
+      this.#isBroken ||= isBroken(error?.cause ?? cause);
       // A query that ran out of room itself ends no other.
       const isWorthRepeating = method !== "sql" && isOutOfRoom(cause) && (await this.#endQueries());
       return {

@@ -55,7 +55,7 @@ export class DuckdbTables {
     return tables;
   }
 
-  /** @throws StoreError `conflict` when the generation exists with other columns. */
+  /** @throws StoreError `refused` when the generation exists with other columns. */
   async prepare(table: DuckdbTable): Promise<void> {
     await this.writer.transaction(`prepare ${table.name}`, async (connection) => {
       const stored = await findTable(connection, table);
@@ -63,7 +63,7 @@ export class DuckdbTables {
       if (stored !== undefined) {
         if (JSON.stringify(stored.columns) === columns && stored.note === table.note) return;
         throw new StoreError(
-          "conflict",
+          "refused",
           `${table.name} generation ${table.generation} exists with another mapping`,
         );
       }

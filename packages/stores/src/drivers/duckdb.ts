@@ -7,6 +7,7 @@ import type { DuckDBConnection } from "@duckdb/node-api";
 
 import { StoreError } from "../errors.ts";
 import type { StoreErrorCode } from "../errors.ts";
+import { mapFileError } from "./sqlite.ts";
 
 /** How one DuckDB file is opened. Every bound is always set: DuckDB's own defaults take the machine. */
 export interface DuckdbFileOptions {
@@ -63,7 +64,9 @@ export async function openDuckdbFile(options: DuckdbFileOptions): Promise<Duckdb
 }
 
 async function createInstance(options: DuckdbFileOptions): Promise<DuckDBInstance> {
-  mkdirSync(dirname(options.path), { recursive: true });
+  makeDirectory(dirname(options.path));
+  // DuckDB makes only the last of missing directories, and a spill it cannot write invalidates the database.
+  makeDirectory(options.temporaryDirectory);
   return await DuckDBInstance.create(":memory:", {
     memory_limit: `${options.memoryMib}MiB`,
     threads: String(options.threads),
@@ -78,6 +81,14 @@ async function createInstance(options: DuckdbFileOptions): Promise<DuckDBInstanc
     allow_community_extensions: "false",
     allow_persistent_secrets: "false",
   });
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (cause) {
+    throw mapFileError(`make the directory ${path}`, cause);
+  }
 }
 
 async function attach(connection: DuckDBConnection, options: DuckdbFileOptions): Promise<void> {
@@ -117,6 +128,8 @@ export async function duckdbCall<Result>(
   }
 }
 
+// After such an error DuckDB answers nothing more until its files are opened again.
+const BROKEN = /has been invalidated|^FATAL Error|^INTERNAL Error/;
 const LOCKED = /Could not set lock|Conflicting lock/;
 
 // DuckDB's JavaScript errors carry no code: the kind is the message's first words (ExceptionType in
@@ -125,12 +138,11 @@ const KINDS: readonly (readonly [RegExp, StoreErrorCode])[] = [
   [LOCKED, "unavailable"],
   [/No space left|Disk quota|File too large|max_temp_directory_size|failed to offload/i, "full"],
   [/Corrupt database|not a valid DuckDB database|checksum|Serialization Error/i, "corrupt"],
-  [/database has been invalidated|FATAL Error|INTERNAL Error/, "corrupt"],
   [/Permission denied|Read-only file system|read-only mode/i, "read-only"],
   [/^Out of Memory Error/, "limit"],
   [/^INTERRUPT Error/, "limit"],
-  [/^(?:IO|Connection) Error/, "unavailable"],
-  [/^TransactionContext Error/, "unavailable"],
+  [/^(?:IO|Connection|TransactionContext) Error/, "unavailable"],
+  [BROKEN, "unavailable"],
   [/^Constraint Error/, "conflict"],
 ];
 
@@ -155,6 +167,11 @@ export function isOutOfRoom(cause: unknown): boolean {
     cause instanceof Error &&
     /Out of Memory Error|max_temp_directory_size|failed to offload/i.test(cause.message)
   );
+}
+
+/** True where the open database cannot be used any further: its process is to be started again. */
+export function isBroken(cause: unknown): boolean {
+  return cause instanceof Error && BROKEN.test(cause.message);
 }
 
 function firstLine(text: string): string {

@@ -96,6 +96,9 @@ export async function openLadybugFile(options: LadybugFileOptions): Promise<Lady
       sizeMax,
       true,
       CHECKPOINT_BYTES,
+      // A log torn by a crash is replayed up to its last whole transaction, with that one's checkpoint;
+      // the projector goes on from there.
+      false,
     );
     await database.init();
     // One thread each: records of one batch are few, and the machine's cores belong to all stores.

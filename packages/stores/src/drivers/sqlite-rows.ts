@@ -29,7 +29,7 @@ export interface RowPosition {
 }
 
 /** Rows a page lists at most; more are asked for with the cursor. */
-export const ROWS_LISTED_MAX = 10_000;
+const ROWS_LISTED_MAX = 10_000;
 
 /** Digests rows by bucket, one at a time. */
 export function digestRows(

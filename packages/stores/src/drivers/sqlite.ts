@@ -24,6 +24,8 @@ export interface SqliteFileOptions {
   readonly pageBytes?: number;
   /** How long to wait for another connection's lock; default 5 s. */
   readonly busyMs?: number;
+  /** The file grows to this at most, in whole pages; then `full`. Default none. */
+  readonly bytesMax?: number;
 }
 
 /**
@@ -40,6 +42,9 @@ export function openSqliteFile(options: SqliteFileOptions): DatabaseSync {
       database.exec(`PRAGMA page_size=${pageBytes}; PRAGMA journal_mode=WAL;
         PRAGMA synchronous=${durability === "journal" ? "FULL" : "NORMAL"};
         PRAGMA cache_size=-${cacheKib}; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF`);
+      if (options.bytesMax !== undefined) {
+        database.exec(`PRAGMA max_page_count=${Math.floor(options.bytesMax / pageBytes)}`);
+      }
     } catch (cause) {
       database.close();
       throw cause;

@@ -1,5 +1,5 @@
 import { readdir, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 
 import { openLadybugFile } from "../drivers/ladybug.ts";
 import type { LadybugFile } from "../drivers/ladybug.ts";
@@ -11,8 +11,8 @@ import type { Collection } from "../projected-store.ts";
 export type FileKey = Pick<Collection<unknown>, "name" | "generation">;
 
 export interface LadybugFilesOptions {
-  /** A tenant's path without an ending: files are `<path>-<collection>-<generation>-<build>.lbug`. */
-  readonly path: string;
+  /** The tenant's directory: files are `<collection>-<generation>-<build>.lbug` in it. */
+  readonly directory: string;
   readonly bufferPoolBytes: number;
   readonly sizeMax: number;
 }
@@ -73,7 +73,7 @@ export class LadybugFiles {
 
   /** Bytes on disk. */
   async bytes(): Promise<number> {
-    const directory = dirname(this.#options.path);
+    const { directory } = this.#options;
     let bytes = 0;
     for (const { name } of await this.#files(true)) {
       bytes += await stat(join(directory, name)).then(
@@ -114,18 +114,16 @@ export class LadybugFiles {
   async #files(
     isLogIncluded = false,
   ): Promise<readonly { readonly name: string; readonly key: FileKey; readonly build: number }[]> {
-    const { path } = this.#options;
-    const names = await fileCall(`list ${dirname(path)}`, () =>
-      readdir(dirname(path)).catch((cause: unknown) => {
+    const { directory } = this.#options;
+    const names = await fileCall(`list ${directory}`, () =>
+      readdir(directory).catch((cause: unknown) => {
         if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return [];
         throw cause;
       }),
     );
     return names.flatMap((name) => {
       const [, collection, generation, build, ending] =
-        (name.startsWith(`${basename(path)}-`) &&
-          /-([a-z0-9_.]+)-(\d+)-(\d+)\.lbug(\..+)?$/.exec(name)) ||
-        [];
+        /^([a-z0-9_.]+)-(\d+)-(\d+)\.lbug(\..+)?$/.exec(name) ?? [];
       if (collection === undefined || (ending !== undefined && !isLogIncluded)) return [];
       const key = { name: collection.replaceAll(".", "/"), generation: Number(generation) };
       return [{ name, key, build: Number(build) }];
@@ -133,7 +131,8 @@ export class LadybugFiles {
   }
 
   #path({ name, generation }: FileKey, build: number): string {
-    return `${this.#options.path}-${name.replaceAll("/", ".")}-${generation}-${build}.lbug`;
+    const file = `${name.replaceAll("/", ".")}-${generation}-${build}.lbug`;
+    return join(this.#options.directory, file);
   }
 }
 

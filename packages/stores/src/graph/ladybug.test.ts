@@ -21,7 +21,7 @@ describeGraph("ladybug", async () => {
   const directory = await makeTemporaryDirectory();
   const options = { directory: directory.path, sizeMax };
   const tenant = join(directory.path, "tenants", "tenant-a");
-  const file = join(tenant, "graph-graph-1-1.lbug");
+  const file = join(tenant, "graph-1-1.lbug");
   const open: GraphStore[] = [await openLadybugGraph(options)];
   return {
     store: open[0] as GraphStore,

@@ -1,3 +1,5 @@
+import { dirname } from "node:path";
+
 import type { GraphPlacement } from "@custody/contract/placement";
 
 import { DigestSums, hashText, rowHash } from "../content-form.ts";
@@ -56,7 +58,9 @@ export async function openLadybugGraph(options: LadybugGraphOptions): Promise<Gr
     ...(options.ownerSalt === undefined ? {} : { ownerSalt: options.ownerSalt }),
     openMax: options.openMax ?? 4,
     open: async (path) =>
-      await Promise.resolve(new LadybugFiles({ path, bufferPoolBytes, sizeMax })),
+      await Promise.resolve(
+        new LadybugFiles({ directory: dirname(path), bufferPoolBytes, sizeMax }),
+      ),
     close: (files) => files.close(),
   });
   const store = new LadybugGraph(tenants, searchMs);

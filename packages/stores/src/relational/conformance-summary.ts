@@ -213,7 +213,7 @@ export function describeSummaries(open: () => RelationalStore): void {
       }));
       await apply(changes, 1);
       const found = await rows();
-      expect(found.map((row) => row["model"]).sort()).toEqual([...strange].sort());
+      expect(new Set(found.map((row) => row["model"]))).toEqual(new Set(strange));
       const counts = JSON.stringify(found[0]?.["findings"]);
       expect(counts).toContain('"__proto__":1');
       expect(found[0]?.["findings"]).toEqual(Object.fromEntries(strange.map((name) => [name, 1])));

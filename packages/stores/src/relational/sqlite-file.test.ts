@@ -64,9 +64,7 @@ describe("a relational file", () => {
     const contents = (): readonly unknown[] => [...file.table(collection).contents()];
     const before = contents();
     expect(before).toHaveLength(1);
-    // The measures without a column of their own leave a gap in the numbers; m0 is the first.
-    const changed = file.database.prepare(statement).run().changes;
-    expect(changed).toBe(1);
+    expect(file.database.prepare(statement).run().changes).toBeGreaterThan(0);
     expect(contents()).not.toEqual(before);
   });
 });

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from "node:sqlite";
 
 import { openSqliteFile, sqliteCall } from "../drivers/sqlite.ts";
+import type { SqliteFileOptions } from "../drivers/sqlite.ts";
 import { cacheStatements } from "../drivers/statement-cache.ts";
 import type { StatementCache } from "../drivers/statement-cache.ts";
 import { StoreError } from "../errors.ts";
@@ -31,12 +32,16 @@ const STATEMENTS_MAX = 128;
 const NAMES_MAX = 10_000;
 
 /** Opens the writing connection, making the tables in a new file. @throws StoreError as `openSqliteFile`. */
-export function openJournalWriter(path: string, busyMs = 5_000): JournalConnection {
+export function openJournalWriter(
+  options: Pick<SqliteFileOptions, "path" | "busyMs" | "bytesMax">,
+): JournalConnection {
+  const { path, busyMs, bytesMax } = options;
   const database = openSqliteFile({
     path,
     durability: "journal",
     cacheKib: WRITER_CACHE_KIB,
-    busyMs,
+    ...(busyMs === undefined ? {} : { busyMs }),
+    ...(bytesMax === undefined ? {} : { bytesMax }),
   });
   try {
     sqliteCall(`open journal ${path}`, () => {

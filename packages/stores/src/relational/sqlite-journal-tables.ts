@@ -23,7 +23,15 @@ export function writeTable(
   tenantNo: number,
   write: TableWrite,
 ): void {
-  declareTable(connection, write);
+  try {
+    declareTable(connection, write);
+    writeRows(connection, tenantNo, write);
+  } catch (cause) {
+    throw constraintError(write, cause);
+  }
+}
+
+function writeRows(connection: JournalConnection, tenantNo: number, write: TableWrite): void {
   const table = quoted(physicalName(write.table));
   const removed = write.rows.filter(({ values }) => values === undefined);
   const remove = connection.statement(`DELETE FROM ${table} WHERE _tenant_no = ? AND _id = ?`);
@@ -37,11 +45,7 @@ export function writeTable(
   );
   for (const { id, sequence, values } of write.rows) {
     if (values === undefined) continue;
-    try {
-      upsert.run(tenantNo, id, sequence, ...values);
-    } catch (cause) {
-      throw constraintError(write, cause);
-    }
+    upsert.run(tenantNo, id, sequence, ...values);
   }
 }
 

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 
 import { sqliteFileBytes } from "../drivers/sqlite-rows.ts";
 import { sqliteCall, sqliteTransaction } from "../drivers/sqlite.ts";
+import type { SqliteFileOptions } from "../drivers/sqlite.ts";
 import { TurnQueue } from "../drivers/turn-queue.ts";
 import type { Scope } from "../scope.ts";
 import type { JournalStore } from "./journal.ts";
@@ -13,15 +14,13 @@ import * as entries from "./sqlite-journal-entries.ts";
 import { findIds, findIdsBefore, readCount } from "./sqlite-journal-ids.ts";
 import * as state from "./sqlite-journal-state.ts";
 import { readTable } from "./sqlite-journal-tables.ts";
-import { beginTransaction } from "./sqlite-journal-transaction.ts";
+import { SqliteJournalTransaction } from "./sqlite-journal-transaction.ts";
 
-export interface SqliteJournalOptions {
+export interface SqliteJournalOptions extends Pick<SqliteFileOptions, "busyMs" | "bytesMax"> {
   /** The file, which holds the journals of all tenants. */
   readonly path: string;
   /** Epoch milliseconds; against it deadlines are held. */
   readonly clock: () => number;
-  /** How long to wait for another process's lock; default 5 s. */
-  readonly busyMs?: number;
 }
 
 /**
@@ -31,7 +30,7 @@ export interface SqliteJournalOptions {
  * @throws StoreError `unavailable`, `read-only`, `full`, or `corrupt` when the file is no journal.
  */
 export async function openSqliteJournal(options: SqliteJournalOptions): Promise<JournalStore> {
-  const writer = openJournalWriter(options.path, options.busyMs);
+  const writer = openJournalWriter(options);
   let reader: JournalConnection;
   try {
     syncDirectories(options.path);
@@ -220,7 +219,7 @@ function writing(writer: JournalConnection, turns: TurnQueue): Writing {
     async begin(scope) {
       const end = await turns.take(scope.deadline);
       try {
-        return beginTransaction(writer, scope, end);
+        return new SqliteJournalTransaction(writer, scope, end);
       } catch (cause) {
         end();
         throw cause;

@@ -128,7 +128,7 @@ export function openSummary(
 }
 
 /** Adds a batch's records, and takes back what they were before. */
-export function foldBatch(fold: SummaryFold, batch: RecordBatch, checkpoint: number): void {
+function foldBatch(fold: SummaryFold, batch: RecordBatch, checkpoint: number): void {
   const records = batchRecords(batch);
   const previous = batchPrevious(batch);
   for (const [index, sequence] of batch.sequences.entries()) {

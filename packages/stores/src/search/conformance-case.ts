@@ -10,7 +10,7 @@ export const FINDING = "redteam/finding";
 /** Names that would be syntax in SQL or in a search, were they not quoted. */
 export const HOSTILE_NAMES = [`x" OR 1=1; --`, "rank", "rowid", "a.b", "$gt", "__proto__"] as const;
 
-export const FINDING_PLACEMENT: SearchPlacement = {
+const FINDING_PLACEMENT: SearchPlacement = {
   fields: {
     title: { from: "title", weight: 4 },
     body: { from: { path: "turns[].content", take: "join" } },

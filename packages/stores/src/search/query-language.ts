@@ -2,14 +2,14 @@ import { StoreError } from "../errors.ts";
 import type { SearchExpression } from "./expression.ts";
 
 /** The longest search text, in UTF-16 units. */
-export const SEARCH_TEXT_MAX = 2_000;
+const SEARCH_TEXT_MAX = 2_000;
 /** The most words and phrases in a search; each costs an engine a look-up. */
-export const SEARCH_TERMS_MAX = 64;
+const SEARCH_TERMS_MAX = 64;
 /** The deepest brackets; engines parse what we compile, and FTS5 gives up near 100. */
-export const SEARCH_DEPTH_MAX = 16;
+const SEARCH_DEPTH_MAX = 16;
 
 /** Meets every record. */
-export const EVERYTHING: SearchExpression = { op: "and", parts: [] };
+const EVERYTHING: SearchExpression = { op: "and", parts: [] };
 
 /**
  * Parses what people type into a search box.

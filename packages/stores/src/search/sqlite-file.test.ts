@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -51,6 +52,7 @@ describe("a search file", () => {
     expect(() => file.checkIndex(FINDINGS)).toThrow(expect.objectContaining({ code: "corrupt" }));
     file.database.exec("ROLLBACK");
     file.checkIndex(FINDINGS);
+    file.database.enableDefensive(false);
     file.database.exec(
       `UPDATE redteam__finding__g1_data SET block = zeroblob(length(block))
        WHERE id = (SELECT max(id) FROM redteam__finding__g1_data)`,
@@ -58,5 +60,26 @@ describe("a search file", () => {
     expect(() => sqliteCall("check", () => file.checkIndex(FINDINGS))).toThrow(
       expect.objectContaining({ code: "corrupt" }),
     );
+  });
+
+  test("purges also the words of a record that is deleted while a purge goes on", () => {
+    const path = join(home.path, "search.sqlite");
+    const put = (id: string, sequence: number, title?: string): void => {
+      const record =
+        title === undefined ? { id, sequence } : { id, sequence, text: `{"title":"${title}"}` };
+      file.apply(FINDINGS, deliver(FINDING, [record]));
+    };
+    for (const [index, id] of ["a", "b", "c", "d"].entries()) put(id, index + 1, `secretword${id}`);
+    put("a", 5);
+    expect(file.settleStep()).toBe(true);
+    put("b", 6);
+    let steps = 0;
+    while (file.settleStep()) steps += 1;
+    expect(steps).toBeLessThan(10);
+    const bytes = readFileSync(path);
+    // Words of a segment share their beginnings, so each is written as what it adds to the one before.
+    expect(bytes.includes("secretworda")).toBe(false);
+    expect(bytes.includes("secretwordb")).toBe(false);
+    expect(bytes.includes("secretwordc")).toBe(true);
   });
 });

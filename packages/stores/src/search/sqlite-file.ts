@@ -235,11 +235,15 @@ export class SearchFile {
 
   /** Deleted words leave the index only when their segment is written anew, so all are merged to one. */
   #purgeStep(held: HeldCollection, index: string): boolean {
-    const { tombstones } = readStructure(this.database, index);
-    const hasWork = tombstones > 0 && mergeStep(this.database, index, !this.#isPurging);
-    this.#isPurging = hasWork;
-    if (!hasWork) this.#collections.purged(held);
-    return hasWork;
+    if (readStructure(this.database, index).tombstones === 0) {
+      this.#isPurging = false;
+      this.#collections.purged(held);
+      return false;
+    }
+    const isBeginning = !this.#isPurging;
+    this.#isPurging = mergeStep(this.database, index, isBeginning);
+    // Records deleted while a purge went on need another one.
+    return this.#isPurging || !isBeginning;
   }
 
   #structure({ names }: SearchTable): ReturnType<typeof readStructure> {

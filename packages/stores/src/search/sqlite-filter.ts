@@ -39,7 +39,7 @@ export function storedValue(value: FilterValue): SQLInputValue {
 }
 
 /** Compiles a filter whose paths are filter names. @throws StoreError `refused` for an unknown name. */
-export function compileFilter(filter: Filter, columns: FilterColumns): SqlFragment {
+function compileFilter(filter: Filter, columns: FilterColumns): SqlFragment {
   switch (filter.op) {
     case "and":
     case "or":
@@ -115,7 +115,7 @@ function negated(condition: SqlFragment): SqlFragment {
 }
 
 /** Whether a column holds several values. */
-export function isList(column: string): string {
+function isList(column: string): string {
   return `(typeof(${column}) = 'blob' AND length(${column}) > 1)`;
 }
 

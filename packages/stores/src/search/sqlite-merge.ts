@@ -28,7 +28,7 @@ export function readStructure(database: DatabaseSync, table: string): IndexStruc
 }
 
 /** Decodes a structure record (fts5StructureDecode in fts5_index.c). */
-export function decodeStructure(block: Uint8Array): IndexStructure {
+function decodeStructure(block: Uint8Array): IndexStructure {
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
   const hasOrigins = block.byteLength >= 8 && view.getUint32(4) === STRUCTURE_V2;
   const read = varintReader(block, hasOrigins ? 8 : 4);

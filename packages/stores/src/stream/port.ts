@@ -22,7 +22,11 @@ export interface EventStream extends AsyncDisposable {
    * @throws StoreError `unsupported` when the stream is a journal cursor.
    */
   publish(scope: Scope, events: readonly NewEvent[]): Promise<void>;
-  /** Events after `offset` (`0` for the beginning), ascending. */
+  /**
+   * Events after `offset` (`0` for the beginning), ascending.
+   *
+   * @throws StoreError `limit` for a page over `limits.pageMax`, `refused` for what is no offset.
+   */
   read(
     scope: Scope,
     topic: string,
@@ -30,7 +34,10 @@ export interface EventStream extends AsyncDisposable {
   ): Promise<readonly StreamEvent[]>;
   /** Events after what the group acknowledged. */
   poll(scope: Scope, topic: string, group: string, limit: number): Promise<readonly StreamEvent[]>;
-  /** Remembers that the group has dealt with everything up to `offset`; an older offset changes nothing. */
+  /**
+   * Remembers that the group has dealt with everything up to `offset`; an older offset changes nothing.
+   * Groups need no making: one that never acknowledged begins at the beginning.
+   */
   acknowledge(scope: Scope, topic: string, group: string, offset: string): Promise<void>;
   /** Moves a group anywhere, to read again. */
   seek(scope: Scope, topic: string, group: string, offset: string): Promise<void>;
@@ -55,7 +62,10 @@ export interface StreamEvent extends NewEvent {
   readonly offset: string;
 }
 
-/** Where a journal cursor gets its events: those of a topic after an offset, ascending. */
+/**
+ * Where a journal cursor gets its events: those of a topic after an offset, ascending. Its offsets are
+ * whole numbers joined by dots (`sequence.ordinal`), ordered number by number.
+ */
 export type EventSource = (
   scope: Scope,
   topic: string,

@@ -155,7 +155,9 @@ describe("tree head", () => {
       type: "spki",
       format: "der",
     });
+    const impostor = await signTreeHead(head, { ...signer, keyId: A });
     const changed = [
+      impostor,
       { ...signed, tenant: "acmf" },
       { ...signed, timeline: "t2" },
       { ...signed, size: 3 },

@@ -6,7 +6,7 @@ import { CoreError } from "../../errors.ts";
 import { canonicalBytes, HASH_HEX, Members, parseCanonical } from "./canonical-object.ts";
 
 /** The only entry format there is; a reader refuses any other by its number. */
-export const ENTRY_FORMAT = 1;
+const ENTRY_FORMAT = 1;
 
 /** `previous` of a tenant's first entry. */
 export const NO_PREVIOUS: string = "0".repeat(64);

@@ -20,7 +20,7 @@ export const SEGMENT_LINES_MAX: number = 262_144;
 export const BLOCK_RAW_BYTES_MAX: number = LINE_BYTES_MAX + 1;
 
 /** Raw bytes of a footer at most. */
-export const FOOTER_RAW_BYTES_MAX: number = 64 * 1024 * 1024;
+const FOOTER_RAW_BYTES_MAX: number = 64 * 1024 * 1024;
 
 /** Bytes of the trailer. */
 export const TRAILER_BYTES = 60;

@@ -2,7 +2,8 @@ import type { ImportOptions, ImportReport } from "@custody/core/custody";
 import type { Command } from "commander";
 
 import { usageError } from "../command-error.ts";
-import { faultOf } from "../fault.ts";
+import { FaultError, faultOf } from "../fault.ts";
+import type { Fault } from "../fault.ts";
 import { given } from "../given.ts";
 import { failedFiles, isOfOneFile } from "../import/failed-files.ts";
 import type { FailedFile } from "../import/failed-files.ts";
@@ -56,7 +57,7 @@ async function importAll(
   files: readonly string[],
   options: ImportArguments,
 ): Promise<void> {
-  const { custody, scope, terminal, show, tell } = session;
+  const { terminal, show, tell } = session;
   if (files.length > 1 && files.includes("-")) {
     throw usageError("standard input is imported alone", 'give "-" without other files');
   }
@@ -73,15 +74,27 @@ async function importAll(
     labels: Object.fromEntries((options.label ?? []).map(parseAssignment)),
     signal: stop.signal,
   });
-  const isWaited = options.wait && outcome.imported.length > 0;
-  if (isWaited) {
-    if (terminal.progress !== undefined) tell("bringing the stores up to date …\r\u001b[K");
-    await custody.catchUp(scope);
-  }
+  const lag = options.wait && outcome.imported.length > 0 ? await catchUp(session) : undefined;
+  const isWaited = options.wait && lag === undefined;
   await show(importJson(outcome), () =>
     renderImport(session, outcome, { isWaited, tookMs: terminal.clock() - startedAt }),
   );
   if (outcome.failed.length > 0) throw failedFiles(outcome.failed);
+  if (lag !== undefined) throw new FaultError(lag);
+}
+
+/** Waits for the stores; what kept one of them back is told after what was committed. */
+async function catchUp({ custody, scope, terminal, tell }: Session): Promise<Fault | undefined> {
+  if (terminal.progress !== undefined) tell("bringing the stores up to date …\r");
+  try {
+    await custody.catchUp(scope);
+    return undefined;
+  } catch (error) {
+    const fault = faultOf(error);
+    return { ...fault, message: `the evidence is committed, but ${fault.message}` };
+  } finally {
+    if (terminal.progress !== undefined) tell("\u001b[K");
+  }
 }
 
 type FileOptions = Omit<ImportOptions, "name" | "onProgress">;

@@ -4,7 +4,7 @@ import type { Importer, ImportRow, Source } from "@custody/contract/importer";
 import { defined } from "../../../json-fields.ts";
 
 /** The command whose output the importer reads. */
-export const GIT_LOG_COMMAND: string =
+const GIT_LOG_COMMAND =
   "git log --all --topo-order --reverse -z --numstat --find-renames --date=iso-strict " +
   "--encoding=UTF-8 --no-show-signature --no-mailmap " +
   "--pretty=tformat:'%H%x00%T%x00%P%x00%an%x00%ae%x00%aI%x00%cn%x00%ce%x00%cI%x00%D%x00%s%x00%b'";
@@ -15,7 +15,7 @@ const BEGINNING = /^(?:[0-9a-f]{40}\0[0-9a-f]{40}|[0-9a-f]{64}\0[0-9a-f]{64})\0/
 const COUNTS = /^(\d+|-)\t(\d+|-)\t([^]*)$/;
 
 /**
- * Reads a repository's history as {@link GIT_LOG_COMMAND} writes it: fields end in NUL, which git lets
+ * Reads a repository's history as `GIT_LOG_COMMAND` writes it: fields end in NUL, which git lets
  * into none of them, so no name or message can be taken for another.
  */
 export const git: Importer = {
@@ -195,7 +195,11 @@ function sum(counts: readonly (number | undefined)[]): number {
 }
 
 function refuse(number: number, reason: string): never {
-  throw new ImportError("malformed", `not a git log: commit ${number}: ${reason}`, {
-    at: `commit ${number}`,
-  });
+  throw new ImportError(
+    "malformed",
+    `not a git log: commit ${number}: ${reason}; write it with ${GIT_LOG_COMMAND}`,
+    {
+      at: `commit ${number}`,
+    },
+  );
 }

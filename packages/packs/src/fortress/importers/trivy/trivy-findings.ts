@@ -14,13 +14,6 @@ import {
 import type { Fields } from "../../../json-fields.ts";
 import type { FindingList } from "./trivy-paths.ts";
 
-/** Where a finding lies. */
-export interface FindingPlace {
-  readonly target: string;
-  readonly target_kind: string | undefined;
-  readonly location: string | undefined;
-}
-
 /** A finding as a record: its type and fields, without the place. */
 export interface Finding {
   readonly type: string;
