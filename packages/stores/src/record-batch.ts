@@ -21,6 +21,12 @@ export interface RecordBatch {
   /** 1 where the record is deleted; its text is empty then. */
   readonly removed: Uint8Array;
   /**
+   * True when the journal holds no earlier version of any of its records: an engine may append without
+   * looking for an older row, unless rows of these sequences were repaired before. Leaving it out is
+   * always right, and slower.
+   */
+  readonly isNew?: boolean;
+  /**
    * The fields as they stood before this batch, for records that are changed or deleted; empty text
    * where there was none. Present for types whose records can change, where a store needs it to
    * take back what the old version contributed (graphs and summaries).

@@ -11,7 +11,7 @@ import type { Runtime } from "../runtime.ts";
 import type { CommitOptions, CommitPart, Rejection } from "./commit-request.ts";
 import { draftEntry } from "./draft-entry.ts";
 import type { DraftEntry, DraftLine } from "./draft-entry.ts";
-import { joinBytes } from "./entry-records.ts";
+import { joinTexts } from "./entry-records.ts";
 import type { FieldSealer } from "./seal-records.ts";
 import { requireVersion, sortRecords } from "./sort-records.ts";
 import type { HashedRecord } from "./sort-records.ts";
@@ -87,7 +87,7 @@ export class CommitDecider {
         rejections.push(rejection(type, cause.message, index, place));
       }
     }
-    const { text, offsets } = joinBytes(kept.map(({ record }) => Buffer.from(record.text)));
+    const { text, offsets } = joinTexts(kept.map(({ record }) => record.text));
     const hashes = contentHashes(hashKey, { text, offsets });
     const records = kept.map(({ record, place, index }, at) => ({
       ...record,

@@ -61,7 +61,7 @@ export function draftEntry(
   drafts: readonly DraftLine[],
   salts: Uint8Array,
 ): DraftEntry {
-  const writer = new LineWriter();
+  const writer = new LineWriter(expectedBytes(drafts));
   const contentHashes = new Uint8Array(drafts.length * 16);
   for (const [index, draft] of drafts.entries()) {
     const { id, text, observedAt, place, subject, sealed } = draft;
@@ -92,6 +92,18 @@ export function draftEntry(
     observedAt: Float64Array.from(drafts, ({ observedAt }) => observedAt ?? Number.NaN),
     open: joinBytes(drafts.map(({ text, openText }) => openText ?? text ?? NO_TEXT)),
   };
+}
+
+// What a line has besides its data: id, salt, instant and punctuation are about 150 bytes.
+const LINE_HEAD_BYTES = 256;
+
+/** Room for all lines at once: growing step by step would copy them several times. */
+function expectedBytes(drafts: readonly DraftLine[]): number {
+  let bytes = 0;
+  for (const { text, sealed } of drafts) {
+    bytes += LINE_HEAD_BYTES + (text?.byteLength ?? 0) + (sealed?.length ?? 0);
+  }
+  return bytes;
 }
 
 function extreme(

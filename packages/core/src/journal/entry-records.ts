@@ -84,7 +84,7 @@ function pickTexts(
   return joinBytes(indexes.map((index) => text.subarray(offsets[index], offsets[index + 1])));
 }
 
-/** Puts byte strings one after another in shared memory, with where each begins. */
+/** Puts byte strings one after another in shared memory, with where each begins; parts that lie so already are not copied. */
 export function joinBytes(parts: readonly Uint8Array[]): {
   text: Uint8Array;
   offsets: Uint32Array;
@@ -92,7 +92,33 @@ export function joinBytes(parts: readonly Uint8Array[]): {
   const offsets = new Uint32Array(parts.length + 1);
   let length = 0;
   for (const [index, part] of parts.entries()) offsets[index + 1] = length += part.byteLength;
+  const [first] = parts;
+  if (first !== undefined && liesInOneRun(parts, first)) {
+    return { text: new Uint8Array(first.buffer, first.byteOffset, length), offsets };
+  }
   const text = new Uint8Array(new SharedArrayBuffer(length));
   for (const [index, part] of parts.entries()) text.set(part, offsets[index]);
   return { text, offsets };
+}
+
+function liesInOneRun(parts: readonly Uint8Array[], first: Uint8Array): boolean {
+  if (!(first.buffer instanceof SharedArrayBuffer)) return false;
+  let end = first.byteOffset;
+  for (const { buffer, byteOffset, byteLength } of parts) {
+    if (buffer !== first.buffer || byteOffset !== end) return false;
+    end += byteLength;
+  }
+  return true;
+}
+
+/** Writes texts as UTF-8 one after another in shared memory, with where each begins. */
+export function joinTexts(texts: readonly string[]): { text: Uint8Array; offsets: Uint32Array } {
+  const offsets = new Uint32Array(texts.length + 1);
+  let length = 0;
+  for (const [index, text] of texts.entries()) {
+    offsets[index + 1] = length += Buffer.byteLength(text);
+  }
+  const buffer = Buffer.from(new SharedArrayBuffer(length));
+  for (const [index, text] of texts.entries()) buffer.write(text, offsets[index], "utf8");
+  return { text: new Uint8Array(buffer.buffer, 0, length), offsets };
 }

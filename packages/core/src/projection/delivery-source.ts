@@ -45,16 +45,9 @@ export class DeliverySource {
     const entries = this.#withinLimits(listed);
     const last = entries.at(-1);
     if (last === undefined) return undefined;
-    const byType = new Map<string, EntryRecords[]>();
-    for (const entry of entries) {
-      if (!holdsRecords(entry)) continue;
-      const records = await this.#reader.records(scope, entry);
-      byType.set(entry.type, [...(byType.get(entry.type) ?? []), records]);
-    }
+    const byType = Map.groupBy(entries.filter(holdsRecords), ({ type }) => type);
     const batches: RecordBatch[] = [];
-    for (const list of byType.values()) {
-      batches.push(await this.#withPrevious(scope, plan, joinEntries(list), list));
-    }
+    for (const list of byType.values()) batches.push(...(await this.#batches(scope, plan, list)));
     const records = batches.reduce((sum, batch) => sum + batch.ids.length, 0);
     return { delivery: { batches, checkpoint: last.sequence }, records };
   }
@@ -73,6 +66,24 @@ export class DeliverySource {
     return entries.slice(0, end);
   }
 
+  /**
+   * Reads the entries of one type. Where every record is new there is no latest version to be looked
+   * for, and large entries go as they are: joining would copy each record once for each projection.
+   */
+  async #batches(
+    scope: Scope,
+    plan: ProjectionPlan,
+    entries: readonly StoredEntry[],
+  ): Promise<readonly RecordBatch[]> {
+    const read: EntryRecords[] = [];
+    for (const entry of entries) read.push(await this.#reader.records(scope, entry));
+    const isNew = entries.every(
+      ({ type, operation }) => operation === "put" && !this.#reader.canChange(type),
+    );
+    if (isNew) return groupSmall(read).map((group) => ({ ...joinEntries(group), isNew }));
+    return [await this.#withPrevious(scope, plan, joinEntries(read), read)];
+  }
+
   /** Adds what the records were before, where a store counts contributions and records can change. */
   async #withPrevious(
     scope: Scope,
@@ -86,6 +97,27 @@ export class DeliverySource {
     if (texts.every((text) => text === undefined)) return batch;
     return { ...batch, previous: joinBytes(texts.map((text) => text ?? new Uint8Array(0))) };
   }
+}
+
+// Below this many records the work that a store does once a batch outweighs a copy.
+const OWN_BATCH_RECORDS = 500;
+
+/** Neighbouring small entries together, each large one alone. */
+function groupSmall(entries: readonly EntryRecords[]): readonly (readonly EntryRecords[])[] {
+  const groups: EntryRecords[][] = [];
+  let room = 0;
+  for (const entry of entries) {
+    const { length } = entry.batch.ids;
+    const last = groups.at(-1);
+    if (last === undefined || length > room) {
+      groups.push([entry]);
+      room = OWN_BATCH_RECORDS - length;
+    } else {
+      last.push(entry);
+      room -= length;
+    }
+  }
+  return groups;
 }
 
 /** Entries of holds, dispositions and the like carry no records. */

@@ -40,7 +40,9 @@ export function describeSql(opened: () => AnalyticsStore): void {
 
     test("every type of column is answered: instants as RFC 3339, whole numbers exactly", async () => {
       expect(
-        await rowsOf("SELECT model, ms, ratio, ok, at, tags, details FROM lab.calls ORDER BY _id"),
+        await rowsOf(
+          'SELECT model, ms, ratio, ok, "at", tags, details FROM lab.calls ORDER BY _id',
+        ),
       ).toEqual([
         ["a", 1, 0.5, true, "1970-01-01T00:00:00.000Z", ["x"], '{"n":1}'],
         ["b", 9_007_199_254_740_993n, null, null, "2026-01-01T00:00:00.005Z", [], null],
@@ -103,7 +105,7 @@ export function describeSql(opened: () => AnalyticsStore): void {
       ["names in any case", "select MODEL from LAB.Calls where MODEL = 'a'", [["a"]]],
       [
         "dates",
-        "SELECT date_trunc('year', at) FROM lab.calls WHERE _id = 'row-1'",
+        `SELECT date_trunc('year', "at") FROM lab.calls WHERE _id = 'row-1'`,
         [["2026-01-01T00:00:00.000Z"]],
       ],
       ["JSON", "SELECT json_extract_string(details, '$.n') FROM lab.calls WHERE ok", [["1"]]],

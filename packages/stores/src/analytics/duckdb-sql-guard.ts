@@ -6,6 +6,10 @@ export interface SqlSurface {
   /** `pack.name`. */
   readonly tables: ReadonlySet<string>;
   readonly functions: ReadonlySet<string>;
+  /** Schemas that are named like a catalogue of the engine's own, so that they need the full name. */
+  readonly ambiguous: ReadonlySet<string>;
+  /** The catalogue that holds the tables. */
+  readonly catalog: string;
 }
 
 /**
@@ -14,9 +18,12 @@ export interface SqlSurface {
  * What is not known to be harmless is refused: each kind of node is named here, so that syntax of a
  * later DuckDB has to be looked at before a tenant can use it.
  *
+ * Answers where in the text (in UTF-8 bytes) tables of an ambiguous schema are named without the
+ * catalogue.
+ *
  * @throws StoreError `refused` saying what is not allowed.
  */
-export function checkSqlTree(tree: unknown, surface: SqlSurface): void {
+export function checkSqlTree(tree: unknown, surface: SqlSurface): readonly number[] {
   const statements = isNode(tree) ? tree["statements"] : undefined;
   if (isNode(tree) && tree["error"] === true) {
     const message = tree["error_message"];
@@ -25,7 +32,9 @@ export function checkSqlTree(tree: unknown, surface: SqlSurface): void {
   if (!Array.isArray(statements) || statements.length !== 1) {
     throw refuse("there must be exactly one SELECT");
   }
-  walk(statements[0], { surface, ctes: new Set() });
+  const unclear: number[] = [];
+  walk(statements[0], { surface, ctes: new Set(), unclear });
+  return unclear;
 }
 
 type Node = Readonly<Record<string, unknown>>;
@@ -34,6 +43,7 @@ interface Walk {
   readonly surface: SqlSurface;
   /** Names of the WITH queries that can be seen from here. */
   readonly ctes: ReadonlySet<string>;
+  readonly unclear: number[];
 }
 
 function walk(value: unknown, at: Walk): void {
@@ -102,14 +112,28 @@ function walkTable(node: Node, type: string, at: Walk): void {
   walkMembers(rest, at);
 }
 
-function checkTable(node: Node, { surface, ctes }: Walk): void {
+function checkTable(node: Node, { surface, ctes, unclear }: Walk): void {
   const schema = String(node["schema_name"]).toLowerCase();
   const table = String(node["table_name"]).toLowerCase();
-  const isPlain = node["catalog_name"] === "" && (node["at_clause"] ?? null) === null;
-  if (isPlain && schema === "" && ctes.has(table)) return;
-  if (isPlain && surface.tables.has(`${schema === "" ? "main" : schema}.${table}`)) return;
+  const catalog = node["catalog_name"];
+  const isPlain = (node["at_clause"] ?? null) === null;
+  if (isPlain && catalog === "" && schema === "" && ctes.has(table)) return;
+  const isKnown = surface.tables.has(`${schema === "" ? "main" : schema}.${table}`);
+  if (isPlain && isKnown && (catalog === "" || isFullName(catalog, schema, surface))) {
+    if (catalog === "" && surface.ambiguous.has(schema))
+      unclear.push(Number(node["query_location"]));
+    return;
+  }
   const name = schema === "" ? table : `${schema}.${table}`;
   throw refuse(`there is no table ${JSON.stringify(name)}`);
+}
+
+function isFullName(
+  catalog: unknown,
+  schema: string,
+  { ambiguous, ...surface }: SqlSurface,
+): boolean {
+  return catalog === surface.catalog && ambiguous.has(schema);
 }
 
 const EXPRESSIONS = new Set([

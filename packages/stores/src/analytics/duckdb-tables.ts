@@ -67,7 +67,7 @@ export class DuckdbAnalyticsTables extends DuckdbRoleTables {
       if (twin !== undefined || view.schema.toLowerCase() === INTERNAL_SCHEMA) {
         throw new StoreError("refused", `in SQL the name ${name.name} is taken`);
       }
-      await connection.run(`CREATE SCHEMA IF NOT EXISTS ${quoteName(view.schema)}`);
+      await connection.run(`CREATE SCHEMA IF NOT EXISTS ${view.schemaSqlName}`);
       await connection.run(`CREATE OR REPLACE VIEW ${view.sqlName} AS FROM ${table.sqlName}`);
       await connection.run(
         `UPDATE ${quoteName(INTERNAL_SCHEMA)}.collections SET is_published = (generation = $2)
@@ -103,9 +103,11 @@ export class DuckdbAnalyticsTables extends DuckdbRoleTables {
         throw new StoreError("refused", `${column} holds no vectors`);
       }
       const name = quoteName(column);
-      // CASE keeps DuckDB from comparing vectors of unequal length, which is an error.
+      // CASE keeps DuckDB from comparing vectors of unequal length, which is an error; a vector of
+      // zeros has no direction, and DuckDB would call it opposite to every other.
       const result = await connection.runAndReadAll(
         `SELECT _id, similarity FROM (SELECT _id, CASE WHEN len(${name}) = $2
+           AND list_dot_product(${name}, ${name}) > 0 AND list_dot_product($1, $1) > 0
            THEN list_cosine_similarity(${name}, $1) END AS similarity FROM ${table.sqlName})
          WHERE similarity IS NOT NULL AND isfinite(similarity)
          ORDER BY similarity DESC, _id LIMIT $3`,

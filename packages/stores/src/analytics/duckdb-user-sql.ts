@@ -3,6 +3,7 @@ import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBResult } from "@d
 
 import { DuckdbConnectionQueue } from "../drivers/duckdb-connections.ts";
 import { listTables } from "../drivers/duckdb-tables.ts";
+import { quoteName, STORE_CATALOG } from "../drivers/duckdb.ts";
 import type { DuckdbFile } from "../drivers/duckdb.ts";
 import { StoreError } from "../errors.ts";
 import { cellBytes, sqlCell } from "./duckdb-cell.ts";
@@ -16,6 +17,9 @@ import type { Cell, SqlAnswer, SqlRequest } from "./port.ts";
 const CONNECTIONS = 2;
 // An answer is held whole here and by the caller.
 const ANSWER_BYTES_MAX = 16 * 1024 * 1024;
+
+// The instance's own catalogues; a schema of the same name is ambiguous without its catalogue.
+const ENGINE_CATALOGS: ReadonlySet<string> = new Set(["memory", "system", "temp"]);
 
 /** Runs a tenant's own SQL: one SELECT at a time on each of two connections, checked before it runs. */
 export class DuckdbUserSql {
@@ -57,8 +61,8 @@ export class DuckdbUserSql {
       const queue = this.#queues[this.#next];
       if (queue === undefined) throw new StoreError("unavailable", "there is no connection");
       return await queue.snapshot("run the SQL", stop, async (connection) => {
-        await this.#check(connection, request.statement);
-        return await select(connection, request, stop);
+        const statement = await this.#checked(connection, request.statement);
+        return await select(connection, { ...request, statement }, stop);
       });
     } catch (cause) {
       const reason: unknown = stop.aborted ? stop.reason : cause;
@@ -69,18 +73,41 @@ export class DuckdbUserSql {
     }
   }
 
-  async #check(connection: DuckDBConnection, statement: string): Promise<void> {
+  /** The statement as it may run: checked, and with full names where short ones are ambiguous. */
+  async #checked(connection: DuckDBConnection, statement: string): Promise<string> {
     const published = (await listTables(connection)).filter(({ isPublished }) => isPublished);
     const tables = new Set(published.map(({ name }) => viewOf(name).key));
-    const result = await connection.runAndReadAll(
-      "SELECT json_serialize_sql($1::VARCHAR)",
-      [statement],
-      [VARCHAR],
-    );
-    const text = result.getRows()[0]?.[0];
-    const tree: unknown = typeof text === "string" ? JSON.parse(text) : undefined;
-    checkSqlTree(tree, { tables, functions: this.#functions });
+    const surface = {
+      tables,
+      functions: this.#functions,
+      ambiguous: ENGINE_CATALOGS,
+      catalog: STORE_CATALOG,
+    };
+    const unclear = checkSqlTree(await parse(connection, statement), surface);
+    if (unclear.length === 0) return statement;
+    const full = insertAt(statement, unclear, `${quoteName(STORE_CATALOG)}.`);
+    if (checkSqlTree(await parse(connection, full), surface).length === 0) return full;
+    throw new StoreError("refused", "a table's name could not be made clear: quote it");
   }
+}
+
+/** The tree that DuckDB's own parser makes of a statement. */
+async function parse(connection: DuckDBConnection, statement: string): Promise<unknown> {
+  const result = await connection.runAndReadAll(
+    "SELECT json_serialize_sql($1::VARCHAR)",
+    [statement],
+    [VARCHAR],
+  );
+  const text = result.getRows()[0]?.[0];
+  return typeof text === "string" ? JSON.parse(text) : undefined;
+}
+
+function insertAt(text: string, places: readonly number[], inserted: string): string {
+  let bytes = Buffer.from(text, "utf8");
+  for (const place of [...places].sort((left, right) => right - left)) {
+    bytes = Buffer.concat([bytes.subarray(0, place), Buffer.from(inserted), bytes.subarray(place)]);
+  }
+  return bytes.toString("utf8");
 }
 
 async function select(

@@ -57,6 +57,12 @@ function reads(client: DuckdbClient<AnalyticsPlacement>, pool: DuckdbPool): Read
 
     async similar(scope, collection, query) {
       checkLimit(query.top, "top");
+      if (query.vector.length === 0 || !query.vector.every(Number.isFinite)) {
+        throw new StoreError(
+          "refused",
+          "a vector has at least one number, and finite numbers only",
+        );
+      }
       return await client.call(scope, "similar", { table: tableNameOf(collection), ...query });
     },
 
@@ -72,6 +78,8 @@ function reads(client: DuckdbClient<AnalyticsPlacement>, pool: DuckdbPool): Read
       }
       const argument = { statement, rowsMax, timeMs };
       const call = { store: "analytics", method: "sql", argument, timeMs, isQuery: true } as const;
+      // For DuckDB a text ends at its first NUL: what is checked must be all there is.
+      if (statement.includes("\0")) throw new StoreError("refused", "SQL has no NUL");
       return (await pool.call(scope, call)) as never;
     },
   };
@@ -122,12 +130,11 @@ const MAPPING: DuckdbMapping<AnalyticsPlacement> = {
     };
   },
 
-  *parts(collection, batch, after) {
+  *parts(collection, batch, indexes) {
     const columns = columnsOf(collection);
     const records = batchRecords(batch);
-    const wanted = [...batch.ids.keys()].filter((index) => (batch.sequences[index] ?? 0) > after);
-    for (let start = 0; start < wanted.length; start += PART_ROWS_MAX) {
-      yield packPart(columns, batch, records, wanted.slice(start, start + PART_ROWS_MAX));
+    for (let start = 0; start < indexes.length; start += PART_ROWS_MAX) {
+      yield packPart(columns, batch, records, indexes.slice(start, start + PART_ROWS_MAX));
     }
   },
 };

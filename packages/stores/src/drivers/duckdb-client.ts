@@ -23,8 +23,12 @@ export interface DuckdbMapping<Placement> {
   readonly store: DuckdbStoreName;
   /** The table a collection is stored in. @throws StoreError `refused`, `unsupported`. */
   table(collection: Collection<Placement>): DuckdbTable;
-  /** Packs records of a batch, those with `sequence > after`, into parts. */
-  parts(collection: Collection<Placement>, batch: RecordBatch, after: number): Iterable<DuckdbPart>;
+  /** Packs the records of a batch with the given indexes into parts. */
+  parts(
+    collection: Collection<Placement>,
+    batch: RecordBatch,
+    indexes: readonly number[],
+  ): Iterable<DuckdbPart>;
 }
 
 type Shared<Placement> = Omit<
@@ -136,10 +140,13 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
       const begin = { session, write: { table, isAppendOnly, ...write } };
       const stored: number = await this.call(scope, "begin", begin);
       const after = checkpoint === undefined ? -1 : stored;
+      const latest = batches.length > 1 ? latestSequences(batches) : undefined;
       for (const batch of batches) {
         checkType(collection, batch);
-        for (const part of this.#mapping.parts(collection, batch, after)) {
-          await underway.add(this.call(scope, "part", { session, part }));
+        const indexes = wantedIndexes(batch, after, latest);
+        for (const part of this.#mapping.parts(collection, batch, indexes)) {
+          const sent = batch.isNew === true ? { ...part, isNew: true } : part;
+          await underway.add(this.call(scope, "part", { session, part: sent }));
         }
       }
       await underway.all();
@@ -165,6 +172,31 @@ export function tableNameOf<Placement>({
 function checkType<Placement>(collection: Collection<Placement>, { type }: RecordBatch): void {
   if (Object.hasOwn(collection.placements, type)) return;
   throw new StoreError("refused", `${collection.name} holds no records of ${type}`);
+}
+
+/** The newest version of each record, where batches could hold several. */
+function latestSequences(batches: readonly RecordBatch[]): ReadonlyMap<string, number> {
+  const latest = new Map<string, number>();
+  for (const { ids, sequences } of batches) {
+    for (const [index, id] of ids.entries()) {
+      const sequence = sequences[index] ?? 0;
+      if (sequence > (latest.get(id) ?? -1)) latest.set(id, sequence);
+    }
+  }
+  return latest;
+}
+
+function wantedIndexes(
+  { ids, sequences }: RecordBatch,
+  after: number,
+  latest: ReadonlyMap<string, number> | undefined,
+): readonly number[] {
+  const wanted: number[] = [];
+  for (const [index, id] of ids.entries()) {
+    const sequence = sequences[index] ?? 0;
+    if (sequence > after && sequence >= (latest?.get(id) ?? sequence)) wanted.push(index);
+  }
+  return wanted;
 }
 
 /** Lets a few calls be under way at once. */

@@ -12,7 +12,7 @@ export interface DuckdbOptions {
   readonly directory: string;
   /** Secret under which an owner's name becomes a file name; without it owner scopes are refused. */
   readonly ownerSalt?: Uint8Array;
-  /** Buffer memory of each store in MiB; default 64. */
+  /** Buffer memory of each store in MiB; default 48. */
   readonly memoryMib?: number;
   /** Threads of each store; default 2. */
   readonly threads?: number;
@@ -106,7 +106,7 @@ export class DuckdbPool {
       this.#children.delete(idle[0]);
       void idle[1].close();
     }
-    const { memoryMib = 64, threads = 2, temporaryMib = 1_024 } = this.#options;
+    const { memoryMib = 48, threads = 2, temporaryMib = 1_024 } = this.#options;
     const { residentMib = 320, lockWaitMs = 5_000 } = this.#options;
     const bounds = { memoryMib, threads, temporaryMib, residentMib, lockWaitMs };
     return new DuckdbChild(directory, bounds, idleMs);

@@ -27,7 +27,10 @@ const RESIDENT_CHECK_MS = 20;
 class DuckdbProcess {
   readonly #settings: DuckdbProcessSettings;
   readonly #stores = new Map<DuckdbStoreName, Promise<DuckdbRoleTables>>();
-  readonly #running = new Map<number, AbortController>();
+  readonly #running = new Map<
+    number,
+    { readonly method: string; readonly stop: AbortController }
+  >();
   #isBroken = false;
   #watch: NodeJS.Timeout | undefined;
 
@@ -38,13 +41,15 @@ class DuckdbProcess {
 
   async receive(message: Message): Promise<void> {
     if ("cancel" in message) {
-      this.#running.get(message.cancel)?.abort(new StoreError("unavailable", "no longer wanted"));
+      this.#running
+        .get(message.cancel)
+        ?.stop.abort(new StoreError("unavailable", "no longer wanted"));
       return;
     }
-    const controller = new AbortController();
-    this.#running.set(message.call, controller);
+    const stop = new AbortController();
+    this.#running.set(message.call, { method: message.method, stop });
     this.#watch ??= setInterval(() => this.#checkResident(), RESIDENT_CHECK_MS);
-    const reply = await this.#answer(message, controller.signal);
+    const reply = await this.#answer(message, stop.signal);
     this.#running.delete(message.call);
     if (this.#running.size === 0) {
       clearInterval(this.#watch);
@@ -57,7 +62,7 @@ class DuckdbProcess {
 
   /** Closes the files and ends the process. */
   async end(): Promise<void> {
-    for (const controller of this.#running.values()) controller.abort();
+    for (const { stop } of this.#running.values()) stop.abort();
     for (const store of this.#stores.values()) {
       await store.then((tables) => tables.close()).catch(() => undefined);
     }
@@ -123,12 +128,23 @@ class DuckdbProcess {
     return tables?.endQueries() ?? false;
   }
 
+  /**
+   * Ends the process, the only way to stop an allocation under way. Nothing that was acknowledged is
+   * lost, and the caller starts another process.
+   */
+  #endAtOnce(): void {
+    for (const [call, { method }] of this.#running) {
+      const code = method === "sql" ? "limit" : "unavailable";
+      const message = "the DuckDB process used too much memory and was ended";
+      process.send?.({ call, error: { code, message, isWorthRepeating: false } });
+    }
+    process.send?.({ call: 0, value: undefined }, () => process.kill(process.pid, "SIGKILL"));
+  }
+
   #checkResident(): void {
     const mib = process.memoryUsage.rss() / 1024 / 1024;
     const { residentMib } = this.#settings.bounds;
-    // Ending the process is the only way to stop an allocation under way, and loses nothing that was
-    // acknowledged: the caller starts another process.
-    if (mib > residentMib * 2) process.kill(process.pid, "SIGKILL");
+    if (mib > residentMib * 2) this.#endAtOnce();
     else if (mib > residentMib) void this.#endQueries();
   }
 }

@@ -73,6 +73,8 @@ export interface DuckdbPart {
   readonly sequences: Float64Array;
   /** True when a record of the part is a deletion. */
   readonly hasRemoved: boolean;
+  /** True when none of the records had an earlier version. */
+  readonly isNew?: boolean;
   /** The rows: `_id`, `_sequence`, then the columns of the table. */
   readonly rows: readonly PackedColumn[];
 }

@@ -101,7 +101,7 @@ async function writePart(open: OpenWrite, write: DuckdbWrite, part: DuckdbPart):
   // Records that cannot have an older row are appended without looking for one; looking costs a scan
   // of the ids. A repair may have written rows ahead of the checkpoint: hence `highest`.
   const isNew =
-    write.isAppendOnly &&
+    (write.isAppendOnly || part.isNew === true) &&
     !part.hasRemoved &&
     write.checkpoint !== undefined &&
     part.sequences.every((sequence) => sequence > table.highest);

@@ -99,8 +99,8 @@ export class SqliteJournalTransaction implements JournalTransaction {
   }
 
   #takeBack(): void {
-    const { database, forget } = this.#connection;
-    forget();
+    const { database } = this.#connection;
+    this.#connection.forget();
     if (database.isTransaction) sqliteCall("roll back", () => database.exec("ROLLBACK"));
   }
 
@@ -113,13 +113,13 @@ export class SqliteJournalTransaction implements JournalTransaction {
 
   /** A commit that fails leaves the others of its group as they were. */
   #appendInSavepoint(commit: JournalAppend): void {
-    const { database, forget } = this.#connection;
+    const { database } = this.#connection;
     database.exec("SAVEPOINT one_commit");
     try {
       writeCommit(this.#connection, this.#tenant, commit);
       database.exec("RELEASE one_commit");
     } catch (cause) {
-      forget();
+      this.#connection.forget();
       // SQLite may have rolled the whole transaction back itself (sqlite.org/lang_transaction.html, §3.1).
       if (database.isTransaction) database.exec("ROLLBACK TO one_commit; RELEASE one_commit");
       throw cause;

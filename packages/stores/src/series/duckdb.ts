@@ -83,14 +83,13 @@ const MAPPING: DuckdbMapping<SeriesPlacements> = {
     };
   },
 
-  *parts(collection, batch, after) {
+  *parts(collection, batch, indexes) {
     const placements = onlyPlacements(collection);
     const packer = packers.get(placements) ?? compilePacker(placements);
     packers.set(placements, packer);
-    const wanted = [...batch.ids.keys()].filter((index) => (batch.sequences[index] ?? 0) > after);
     const step = Math.max(1, Math.floor(PART_ROWS_MAX / Math.max(1, placements.length)));
-    for (let start = 0; start < wanted.length; start += step) {
-      yield packPart(packer, batch, wanted.slice(start, start + step));
+    for (let start = 0; start < indexes.length; start += step) {
+      yield packPart(packer, batch, indexes.slice(start, start + step));
     }
   },
 };

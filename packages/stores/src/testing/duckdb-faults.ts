@@ -6,6 +6,7 @@ import { DuckDBInstance } from "@duckdb/node-api";
 
 import { joinDuckdbPool } from "../drivers/duckdb-pool.ts";
 import type { DuckdbStoreName } from "../drivers/duckdb-protocol.ts";
+import type { Scope } from "../scope.ts";
 import { scopeFor } from "./scope.ts";
 import type { ProjectionFaults } from "./conformance-projection.ts";
 import { withoutPrivileges } from "./without-privileges.ts";
@@ -53,7 +54,7 @@ export function duckdbFaults(store: DuckdbStoreName, tampering: Tampering): Proj
 }
 
 /** Kills the process that owns the tenant's files, and waits until it is gone. */
-export async function endDuckdbProcess(home: string, scope = TENANT): Promise<void> {
+export async function endDuckdbProcess(home: string, scope: Scope = TENANT): Promise<void> {
   const { pool, release } = joinDuckdbPool({ directory: home });
   const processId = pool.processId(scope);
   if (processId !== undefined) {
