@@ -3,9 +3,9 @@ import { closeSync, openSync, readSync } from "node:fs";
 const READ_BYTES = 4 * 1024 * 1024;
 const LINE_END = 0x0a;
 
-/** Lines of a JSON Lines file, copied together into one buffer. */
+/** Lines of a JSON Lines file that lie together in one buffer. */
 export interface LineBatch {
-  /** Lines before this batch. */
+  /** The number of the first line, counted from 1. */
   readonly first: number;
   /** The lines with their line ends. */
   readonly bytes: Buffer;
@@ -16,29 +16,35 @@ export interface LineBatch {
 /** Reads a file in batches of so many lines, holding little more than one of them. */
 export function* lineBatches(path: string, linesMax: number): Generator<LineBatch> {
   const file = openSync(path, "r");
-  const chunk = Buffer.allocUnsafeSlow(READ_BYTES);
-  let first = 0;
-  let lines: Buffer[] = [];
-  let rest = Buffer.alloc(0);
-  const take = (): LineBatch => {
-    const batch = joined(first, lines);
-    first += lines.length;
-    lines = [];
-    return batch;
-  };
+  let pending = Buffer.alloc(0);
+  let first = 1;
+  let ends: number[] = [];
+  let searched = 0;
   try {
-    for (let read = readSync(file, chunk); read > 0; read = readSync(file, chunk)) {
-      const text = Buffer.concat([rest, chunk.subarray(0, read)]);
-      let start = 0;
-      for (let end = text.indexOf(LINE_END); end >= 0; end = text.indexOf(LINE_END, start)) {
-        lines.push(text.subarray(start, end));
-        start = end + 1;
-        if (lines.length === linesMax) yield take();
+    for (;;) {
+      for (
+        let end = pending.indexOf(LINE_END, searched);
+        end >= 0;
+        end = pending.indexOf(LINE_END, end + 1)
+      ) {
+        ends.push(end);
+        searched = end + 1;
+        if (ends.length < linesMax) continue;
+        yield batchOf(first, pending, ends);
+        first += ends.length;
+        pending = pending.subarray(searched);
+        end = -1;
+        searched = 0;
+        ends = [];
       }
-      rest = text.subarray(start);
+      const longer = Buffer.allocUnsafeSlow(pending.length + READ_BYTES);
+      const read = readSync(file, longer, pending.length, READ_BYTES, null);
+      if (read === 0) break;
+      longer.set(pending);
+      searched = pending.length;
+      pending = longer.subarray(0, pending.length + read);
     }
-    if (rest.length > 0) lines.push(rest);
-    if (lines.length > 0) yield take();
+    if (ends.length > 0) yield batchOf(first, pending, ends);
   } finally {
     closeSync(file);
   }
@@ -49,16 +55,10 @@ export function parsedLines<Value>({ lines }: LineBatch): Value[] {
   return lines.map((line) => JSON.parse(line.toString("utf8")) as Value);
 }
 
-function joined(first: number, lines: readonly Buffer[]): LineBatch {
-  const length = lines.reduce((sum, line) => sum + line.length + 1, 0);
-  const bytes = Buffer.allocUnsafeSlow(length);
-  let at = 0;
-  const copies = lines.map((line) => {
-    const start = at;
-    at += line.copy(bytes, at);
-    bytes[at] = LINE_END;
-    at += 1;
-    return bytes.subarray(start, at - 1);
+function batchOf(first: number, pending: Buffer, ends: readonly number[]): LineBatch {
+  const lines = ends.map((end, index) => {
+    const start = index === 0 ? 0 : (ends[index - 1] ?? 0) + 1;
+    return pending.subarray(start, end);
   });
-  return { first, bytes, lines: copies };
+  return { first, bytes: pending.subarray(0, (ends.at(-1) ?? -1) + 1), lines };
 }

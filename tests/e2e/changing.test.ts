@@ -127,8 +127,8 @@ test(
     await custody.ask("init");
     const file = await largeReport(custody.directory);
     const { child, ended } = custody.start(["import", file, "--json", "--no-wait"]);
-    // Who holds the data directory writes that down before it reads the file.
-    await waitFor(join(custody.data, "owner.json"));
+    // The original is sealed into the blob store while it is read.
+    await waitFor(join(custody.data, "tenants/default/blobs"));
     child.kill("SIGINT");
     const { exitCode, errors } = await ended;
     expect(exitCode).toBe(1);
@@ -146,7 +146,7 @@ test(
 async function largeReport(directory: string): Promise<string> {
   const file = join(directory, "large.report.jsonl");
   const text = await readFile(REPORT, "utf8");
-  for (let times = 0; times < 30; times += 1) await appendFile(file, text);
+  for (let times = 0; times < 30; times += 1) await appendFile(file, `${text}\n`);
   return file;
 }
 

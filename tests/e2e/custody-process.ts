@@ -81,7 +81,7 @@ export async function makeInstallation(
     ask: async (...words) => {
       const { exitCode, output, errors } = await run([...words, "--json"]);
       if (exitCode !== 0) throw new Error(`custody ${words.join(" ")}: ${exitCode} ${errors}`);
-      return JSON.parse(output);
+      return JSON.parse(output) as unknown;
     },
   };
 }

@@ -14,11 +14,15 @@ const EVIDENCE = "redteam/session_evidence";
 describe("what was imported can be asked for", () => {
   let custody: Installation;
   let imported: unknown;
+  /** The first record as `find --json` prints it, and its id. */
+  let first: { readonly line: string; readonly id: string };
 
   beforeAll(async () => {
     custody = await makeInstallation(afterAll);
     await custody.ask("init");
     imported = await custody.ask("import", REPORT);
+    const { output } = await custody.run(["find", EVIDENCE, "--json", "--limit", "1"]);
+    first = { line: output, id: (JSON.parse(output) as { _id: string })._id };
   }, 60_000);
 
   test("import says what became of every row", async () => {
@@ -70,17 +74,15 @@ describe("what was imported can be asked for", () => {
 
   test("pages go on where the last one ended", async () => {
     const words = ["find", EVIDENCE, "--page", "--limit", "200", "--fields", "probe"];
-    const first = (await custody.ask(...words)) as { records: unknown[]; cursor: string };
-    expect(first.records).toHaveLength(200);
-    const last = (await custody.ask(...words, "--cursor", first.cursor)) as { records: unknown[] };
+    const start = (await custody.ask(...words)) as { records: unknown[]; cursor: string };
+    expect(start.records).toHaveLength(200);
+    const last = (await custody.ask(...words, "--cursor", start.cursor)) as { records: unknown[] };
     expect(last.records).toHaveLength(55);
     expect(last).not.toHaveProperty("cursor");
   });
 
   test("get gives one record, and 1 when there is none", async () => {
-    const { output } = await custody.run(["find", EVIDENCE, "--json", "--limit", "1"]);
-    const { _id } = JSON.parse(output) as { _id: string };
-    expect(await custody.ask("get", EVIDENCE, _id)).toEqual(JSON.parse(output));
+    expect(await custody.ask("get", EVIDENCE, first.id)).toEqual(JSON.parse(first.line));
     const absent = await custody.run(["get", EVIDENCE, "no-such-id", "--json"]);
     expect(absent.exitCode).toBe(1);
     expect(JSON.parse(absent.errors)).toMatchObject({ code: "not-found" });
@@ -158,9 +160,7 @@ describe("what was imported can be asked for", () => {
   });
 
   test("a record's proof is accepted, and refused once it is altered", async () => {
-    const { output } = await custody.run(["find", EVIDENCE, "--json", "--limit", "1"]);
-    const { _id } = JSON.parse(output) as { _id: string };
-    const proof = await custody.run(["proof", EVIDENCE, _id]);
+    const proof = await custody.run(["proof", EVIDENCE, first.id]);
     const accepted = await custody.run(["verify-proof", "-"], { input: proof.output });
     expect(accepted).toMatchObject({ exitCode: 0, errors: "" });
     const altered = proof.output.replace(/"leafIndex": \d+/, '"leafIndex": 9999');
@@ -171,9 +171,7 @@ describe("what was imported can be asked for", () => {
   });
 
   test("trace shows origin, stores and proof on one page", async () => {
-    const { output } = await custody.run(["find", EVIDENCE, "--json", "--limit", "1"]);
-    const { _id } = JSON.parse(output) as { _id: string };
-    const page = await custody.run(["trace", EVIDENCE, _id]);
+    const page = await custody.run(["trace", EVIDENCE, first.id]);
     expect(page.exitCode).toBe(0);
     for (const part of [
       "helpdesk-release-2.report.jsonl, line",

@@ -146,6 +146,35 @@ describe("an import", () => {
     expect((await installation.custody.get(scope, "sample/assets", "db"))?.fields["risk"]).toBe(5);
   });
 
+  test("of a file by a newer mapping corrects what the older one made of it", async () => {
+    const rows = file(attempt("a1"), attempt("a2"));
+    const first = await run(rows);
+    const newer: Importer = {
+      ...lineImporter,
+      version: 2,
+      async *read(source, context): AsyncGenerator<ImportRow> {
+        for await (const row of lineImporter.read(source, context)) {
+          if (row.kind !== "record" || row.fields["id"] !== "a2") yield row;
+          else yield { ...row, fields: { ...row.fields, score: 1 } };
+        }
+      },
+    };
+    installation = await installation.reopen({ reading: { ...reading, importers: [newer] } });
+    const report = await run(rows);
+    expect(report.types["sample/attempts"]).toEqual({ accepted: 1, duplicates: 1, rejected: 0 });
+    expect(report.receipts[0]?.entries[0]?.operation).toBe("correction");
+    const entry = await (
+      await installation.stores.journal()
+    ).entry(scope, report.receipts[0]?.entries[0]?.sequence ?? 0);
+    expect(JSON.parse(Buffer.from(entry?.bytes ?? []).toString("utf8"))).toMatchObject({
+      supersedes: first.receipts[0]?.commit,
+    });
+    expect((await installation.custody.get(scope, "sample/attempts", "a2"))?.fields["score"]).toBe(
+      1,
+    );
+    expect((await installation.custody.reconcile(scope)).ok).toBe(true);
+  });
+
   test("counts a record that comes twice in one file once", async () => {
     const report = await run(file(attempt("a1"), attempt("a1")));
     expect(report.types["sample/attempts"]).toEqual({ accepted: 1, duplicates: 1, rejected: 0 });

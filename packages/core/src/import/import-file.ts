@@ -40,6 +40,8 @@ export interface FileFacts {
   readonly blobKey: string;
   /** Keyed hash of tenant, file, importer, mapping version and options: the same import again. */
   readonly importKey: string;
+  /** The commit of an earlier import of this file by an older mapping: what differs now corrects it. */
+  readonly corrects?: string;
 }
 
 const ATTEMPTS_MAX = 3;
@@ -79,6 +81,7 @@ export async function importFile(
           "other writers kept changing the same records; import again",
         );
       await parts.store.putState(scope, reportName(facts), JSON.stringify(report));
+      await rememberMapping(parts.store, scope, facts, report);
       return report;
     } catch (cause) {
       // An interrupted import keeps what it staged; a failed one leaves nothing.
@@ -111,7 +114,33 @@ async function examine(
     "hex",
   );
   const blobKey = await originals.keyOf(scope, sha256);
-  return { name: options.name, sha256, bytes, importer, blobKey, importKey };
+  const earlier = await parts.store.state(scope, mappingName({ blobKey, importer }));
+  const known = earlier === undefined ? undefined : (JSON.parse(earlier) as ImportedMapping);
+  const isNewer = known !== undefined && known.version < importer.version;
+  const corrects = isNewer ? { corrects: known.commit } : {};
+  return { name: options.name, sha256, bytes, importer, blobKey, importKey, ...corrects };
+}
+
+/** By which mapping a file was imported last. */
+interface ImportedMapping {
+  readonly version: number;
+  readonly commit: string;
+}
+
+async function rememberMapping(
+  store: JournalStore,
+  scope: Scope,
+  facts: FileFacts,
+  report: ImportReport,
+): Promise<void> {
+  const commit = report.receipts[0]?.commit;
+  if (commit === undefined) return;
+  const mapping: ImportedMapping = { version: facts.importer.version, commit };
+  await store.putState(scope, mappingName(facts), JSON.stringify(mapping));
+}
+
+function mappingName({ blobKey, importer }: Pick<FileFacts, "blobKey" | "importer">): string {
+  return `imported/${importer.name}/${blobKey}`;
 }
 
 async function chooseImporter(

@@ -5,7 +5,7 @@ import type { Scope } from "@custody/stores/scope";
 
 import { keyedHash } from "../keys/keyed-hash.ts";
 import type { KeyService } from "../keys/key-service.ts";
-import { openStream, sealStream } from "../keys/sealed-stream.ts";
+import { openStream, SEALED_MAGIC, sealStream } from "../keys/sealed-stream.ts";
 import type { Runtime } from "../runtime.ts";
 
 export interface OriginalFilesParts {
@@ -52,14 +52,14 @@ export class OriginalFiles {
 
   /** Opens a blob while it streams; `undefined` when there is none. */
   async get(scope: Scope, key: string): Promise<AsyncIterable<Uint8Array> | undefined> {
-    const { keys, isSealed } = this.#parts;
-    const bytes = await (await this.#parts.blob()).stream(scope, key);
-    if (bytes === undefined || !isSealed) return bytes;
-    return openStream(
-      bytes,
-      { tenant: scope.tenant, blobId: key },
-      await keys.originalKey(scope.tenant, key),
-    );
+    const blob = await this.#parts.blob();
+    const start = await blob.read(scope, key, { start: 0, end: SEALED_MAGIC.length });
+    const bytes = await blob.stream(scope, key);
+    // What was written while encryption was off stays readable after it is switched on.
+    if (bytes === undefined || Buffer.from(start ?? []).toString("latin1") !== SEALED_MAGIC)
+      return bytes;
+    const place = { tenant: scope.tenant, blobId: key };
+    return openStream(bytes, place, await this.#parts.keys.originalKey(scope.tenant, key));
   }
 
   async delete(scope: Scope, key: string): Promise<void> {

@@ -201,8 +201,10 @@ export class StagedImport {
       else if (met === "changed" && isAppend) this.#refuseChanged(type.name, record);
       else fresh.push(record);
     }
+    const { corrects } = this.#facts;
     const decision = await decider.decide(this.#scope, [{ ...prepared, records: fresh }], {
       onBad,
+      ...(corrects === undefined ? {} : { corrects }),
     });
     for (const { place, index, reason } of decision.rejections) {
       const text = stringifyJson(part.put?.[index]?.fields);
@@ -320,6 +322,7 @@ export class StagedImport {
       isLarge: true,
       source: await this.#source(),
       idempotency: { kind: "import", key: this.#facts.importKey },
+      ...(this.#facts.corrects === undefined ? {} : { supersedes: this.#facts.corrects }),
       duplicates,
       rejected,
       tables: undefined,

@@ -50,7 +50,7 @@ export class LineStore {
     scope: Scope,
     batches: AsyncIterable<SegmentBatch> | Iterable<SegmentBatch>,
   ): Promise<SegmentRow> {
-    const { journal, blob, runtime } = this.#parts;
+    const { journal, blob, runtime, isSealed } = this.#parts;
     const period = periodOf(runtime.clock());
     const segmentId = uuidV7(runtime.clock(), runtime.random(10));
     const blobKey = `segments/${period}/${segmentId}.segment`;
@@ -71,7 +71,9 @@ export class LineStore {
       const { chunks: rest, summary } = await writer.finish();
       yield* rest;
       const { bytes, lines, hash } = summary;
-      written.row = { segmentId, blobKey, bytes, lines, hash, period };
+      // A segment that is not encrypted names no key period, so that a reader knows without opening it.
+      const keyPeriod = isSealed ? period : "";
+      written.row = { segmentId, blobKey, bytes, lines, hash, period: keyPeriod };
     }
     await blob.put(scope, blobKey, chunks(), { ifAbsent: true });
     if (written.row === undefined)
@@ -161,7 +163,7 @@ export class LineStore {
       read: async (start: number, end: number) =>
         (await blob.read(scope, row.blobKey, { start, end })) ?? new Uint8Array(0),
     };
-    const key = this.#parts.isSealed ? { key: await keys.tenantKey(scope.tenant, row.period) } : {};
+    const key = row.period === "" ? {} : { key: await keys.tenantKey(scope.tenant, row.period) };
     const codecs = { zstd: runtime.codec, gzip: gzipCodec };
     return openSegment(source, { tenant: scope.tenant, segmentId, codecs, ...key });
   }

@@ -19,7 +19,8 @@ export interface OriginalPlace {
   readonly blobId: string;
 }
 
-const MAGIC = "CUSTODYO";
+/** The first bytes of a sealed original. */
+export const SEALED_MAGIC = "CUSTODYO";
 const VERSION = 1;
 
 /**
@@ -84,7 +85,7 @@ function encodeHeader(salt: Uint8Array): Uint8Array {
   if (salt.byteLength !== SALT_BYTES)
     throw new CoreError("usage", `a sealed original's salt has ${SALT_BYTES} bytes`);
   const header = Buffer.alloc(HEADER_BYTES);
-  header.write(MAGIC, 0, "latin1");
+  header.write(SEALED_MAGIC, 0, "latin1");
   header.writeUInt8(VERSION, 8);
   header.writeUInt32LE(CHUNK_BYTES, 12);
   header.set(salt, 16);

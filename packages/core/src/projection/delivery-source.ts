@@ -91,7 +91,7 @@ export class DeliverySource {
     batch: RecordBatch,
     entries: readonly EntryRecords[],
   ): Promise<RecordBatch> {
-    if (!plan.isCounted || !this.#reader.canChange(batch.type)) return batch;
+    if (!plan.isCounted) return batch;
     const firstSequence = entries[0]?.sequence ?? 0;
     const texts = await this.#reader.textsBefore(scope, batch.type, batch.ids, firstSequence);
     if (texts.every((text) => text === undefined)) return batch;

@@ -46,7 +46,7 @@ export function describeSql(opened: () => AnalyticsStore): void {
       ).toEqual([
         ["a", 1, 0.5, true, "1970-01-01T00:00:00.000Z", ["x"], '{"n":1}'],
         ["b", 9_007_199_254_740_993n, null, null, "2026-01-01T00:00:00.005Z", [], null],
-        ["b", null, null, null, null, null, null],
+        ["b", null, null, null, null, [], null],
       ]);
     });
 

@@ -2,7 +2,6 @@ import type { AnalyticsPlacement, ColumnType } from "@custody/contract/placement
 
 import { DuckdbClient, tableNameOf } from "../drivers/duckdb-client.ts";
 import type { DuckdbMapping } from "../drivers/duckdb-client.ts";
-import { PART_ROWS_MAX } from "../drivers/duckdb-columns.ts";
 import type { PackedColumn, PackedKind } from "../drivers/duckdb-columns.ts";
 import { joinDuckdbPool } from "../drivers/duckdb-pool.ts";
 import type { DuckdbOptions, DuckdbPool } from "../drivers/duckdb-pool.ts";
@@ -130,13 +129,10 @@ const MAPPING: DuckdbMapping<AnalyticsPlacement> = {
     };
   },
 
-  *parts(collection, batch, indexes) {
-    const columns = columnsOf(collection);
-    const records = batchRecords(batch);
-    for (let start = 0; start < indexes.length; start += PART_ROWS_MAX) {
-      yield packPart(columns, batch, records, indexes.slice(start, start + PART_ROWS_MAX));
-    }
-  },
+  rowsPerRecord: () => 1,
+
+  part: (collection, batch, indexes) =>
+    packPart(columnsOf(collection), batch, batchRecords(batch), indexes),
 };
 
 const compiled = new WeakMap<AnalyticsPlacement, readonly AnalyticsColumn[]>();

@@ -178,6 +178,16 @@ export function describeValues(current: () => DocumentStore): void {
     expect(await idsOf(current(), SAMPLES, { kind: { $gt: "\uffee" } })).toEqual(["5"]);
   });
 
+  test("ids are found again whatever their order as UTF-8 or UTF-16 is", async () => {
+    const ids = ["\uffee", "😀"];
+    for (const sequence of [1, 2]) {
+      const records = ids.map((id) => ({ id, sequence, fields: { size: sequence } }));
+      await current().apply(TENANT_A, SAMPLES, deliver(...records));
+    }
+    expect(await idsOf(current(), SAMPLES, { size: 2 })).toEqual(ids);
+    expect(await idsOf(current(), SAMPLES, {})).toEqual(ids);
+  });
+
   test("ids of 512 characters are kept and are different by their last", async () => {
     const id = "😀".repeat(255);
     await current().apply(

@@ -144,7 +144,7 @@ interface SortColumn {
  */
 function rangesBehind(position: Position, keys: readonly SortColumn[]): readonly SqlFragment[] {
   const equal = keys.map((key, index) => sql`${key.sql} IS ${position.keys[index] ?? null}`);
-  const ranges = [joinConditions([...equal, sql`id >= ${position.id}`], "AND")];
+  const ranges = [joinConditions([...equal, sql`id > ${position.id}`], "AND")];
   for (let index = keys.length - 1; index >= 0; index--) {
     const key = keys[index];
     if (key === undefined) continue;

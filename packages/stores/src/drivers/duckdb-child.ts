@@ -2,6 +2,7 @@ import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 
 import { StoreError } from "../errors.ts";
+import { GOODBYE_CALL } from "./duckdb-protocol.ts";
 import type {
   DuckdbBounds,
   DuckdbProcessSettings,
@@ -26,7 +27,14 @@ export interface DuckdbChildCall {
 const INTERRUPT_GRACE_MS = 2_000;
 // Young generation and old space of the process's own JavaScript heap, which holds one part of a
 // delivery or one page of an answer at a time.
-const HEAP_ARGUMENTS = ["--max-semi-space-size=2", "--max-old-space-size=128"];
+const HEAP_ARGUMENTS = ["--max-semi-space-size=2", "--max-old-space-size=96"];
+
+/** A call that is not answered yet, and the process it was sent to. */
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (cause: unknown) => void;
+  child: ChildProcess | undefined;
+}
 
 /** Processes that are ending, by directory: a successor waits for them, as they still hold the files. */
 const ending = new Map<string, Promise<void>>();
@@ -35,10 +43,11 @@ const ending = new Map<string, Promise<void>>();
 export class DuckdbChild {
   readonly #settings: DuckdbProcessSettings;
   readonly #idleMs: number;
-  readonly #waiting = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #waiting = new Map<number, Waiting>();
   #process: ChildProcess | undefined;
   #idle: NodeJS.Timeout | undefined;
   #calls = 0;
+  #residentMib = 0;
 
   constructor(directory: string, bounds: DuckdbBounds, idleMs: number) {
     this.#settings = { directory, bounds };
@@ -57,21 +66,23 @@ export class DuckdbChild {
   /** @throws StoreError `unavailable` when the process ends or the time is over before the answer. */
   async call(request: DuckdbChildCall): Promise<unknown> {
     const call = (this.#calls += 1);
-    const answer = Promise.withResolvers<unknown>();
-    this.#waiting.set(call, answer);
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    const waiting: Waiting = { resolve, reject, child: undefined };
+    this.#waiting.set(call, waiting);
     clearTimeout(this.#idle);
     const timers: NodeJS.Timeout[] = [];
     try {
       const child = this.#process ?? (await this.#start());
       // The caller's program must not end while it waits, and must be free to end otherwise.
       child.channel?.ref();
+      waiting.child = child;
       if (Number.isFinite(request.timeMs)) timers.push(this.#giveUpLater(child, call, request));
       const { store, method, argument } = request;
       const message: DuckdbRequest = { call, store, method, argument };
       child.send(message, (cause) => {
-        if (cause !== null) answer.reject(ended(cause));
+        if (cause !== null) reject(ended(cause));
       });
-      return await answer.promise;
+      return await promise;
     } finally {
       for (const timer of timers) clearTimeout(timer);
       this.#waiting.delete(call);
@@ -104,8 +115,9 @@ export class DuckdbChild {
       stdio: ["ignore", "ignore", "inherit", "ipc"],
     });
     this.#process = child;
+    this.#residentMib = 0;
     ending.set(directory, this.#whenEnded(child));
-    child.on("message", (reply: unknown) => this.#settle(reply as DuckdbReply));
+    child.on("message", (reply: unknown) => this.#settle(child, reply as DuckdbReply));
     child.on("error", () => child.kill("SIGKILL"));
     child.unref();
     child.channel?.unref();
@@ -118,15 +130,21 @@ export class DuckdbChild {
         ending.delete(this.#settings.directory);
         if (this.#process === child) this.#process = undefined;
         const cause = new Error(`the DuckDB process ended (${signal ?? code})`);
-        for (const answer of this.#waiting.values()) answer.reject(ended(cause));
+        for (const waiting of this.#waiting.values()) {
+          if (waiting.child === child) waiting.reject(ended(cause));
+        }
         resolve();
       });
     });
   }
 
-  #settle(reply: DuckdbReply): void {
+  #settle(child: ChildProcess, reply: DuckdbReply): void {
+    if (reply.call === GOODBYE_CALL && this.#process === child) this.#process = undefined;
     const answer = this.#waiting.get(reply.call);
-    if ("value" in reply) return answer?.resolve(reply.value);
+    if ("value" in reply) {
+      this.#residentMib = reply.residentMib;
+      return answer?.resolve(reply.value);
+    }
     const { code, message, isWorthRepeating } = reply.error;
     const error = isWorthRepeating ? new DuckdbRoomError(message) : new StoreError(code, message);
     answer?.reject(error);
@@ -152,6 +170,8 @@ export class DuckdbChild {
     if (this.isBusy) return;
     this.#process?.channel?.unref();
     clearTimeout(this.#idle);
+    // What large work left behind in the allocators is given back with the process alone.
+    if (this.#residentMib > this.#settings.bounds.residentMib) return void this.close();
     this.#idle = setTimeout(() => {
       if (!this.isBusy) void this.close();
     }, this.#idleMs);
@@ -176,7 +196,13 @@ function processUrl(): URL {
   return new URL(`./duckdb-process.${extension}`, import.meta.url);
 }
 
-/** The caller's own Node options, without those that belong to one process: debugger ports and heap sizes. */
+// How modules are found and read, which the process must do as its caller does; the caller's other
+// options (its own source text, debugger ports, heap sizes) are not for it.
+const INHERITED =
+  /^(?:--(?:conditions|disable-warning|enable-source-maps|experimental-[\w-]+|import|no-warnings|preserve-symlinks(?:-main)?)(?:=|$)|-C$)/;
+// These take the next argument as their value where they are not written with `=`.
+const WITH_VALUE = /^(?:--(?:conditions|disable-warning|import)|-C)$/;
+
 function childArguments(own: readonly string[]): string[] {
-  return own.filter((text) => !/^--(?:inspect|max-|prof|cpu-prof|heap-prof)/.test(text));
+  return own.filter((text, index) => INHERITED.test(text) || WITH_VALUE.test(own[index - 1] ?? ""));
 }

@@ -10,6 +10,7 @@ import type {
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
 import { DuckdbRoomError } from "./duckdb-child.ts";
+import { PART_ROWS_MAX } from "./duckdb-columns.ts";
 import type { DuckdbPool } from "./duckdb-pool.ts";
 import type {
   DuckdbPart,
@@ -23,12 +24,14 @@ export interface DuckdbMapping<Placement> {
   readonly store: DuckdbStoreName;
   /** The table a collection is stored in. @throws StoreError `refused`, `unsupported`. */
   table(collection: Collection<Placement>): DuckdbTable;
-  /** Packs the records of a batch with the given indexes into parts. */
-  parts(
+  /** Rows that one record can have. */
+  rowsPerRecord(collection: Collection<Placement>): number;
+  /** Packs the records of a batch with the given indexes. */
+  part(
     collection: Collection<Placement>,
     batch: RecordBatch,
     indexes: readonly number[],
-  ): Iterable<DuckdbPart>;
+  ): DuckdbPart;
 }
 
 type Shared<Placement> = Omit<
@@ -39,6 +42,8 @@ type Shared<Placement> = Omit<
 // So many parts are on their way at once: enough that the process never waits for the next one, few
 // enough that their size stays bounded (about 2,048 rows each).
 const PARTS_UNDERWAY_MAX = 3;
+// Text of the records of a part: with few long records a part is full before its rows are.
+const PART_BYTES_MAX = 8 * 1024 * 1024;
 // Rows of a page of `list`: ids and hashes only.
 const PAGE_MAX = 10_000;
 
@@ -197,6 +202,28 @@ function wantedIndexes(
     if (sequence > after && sequence >= (latest?.get(id) ?? sequence)) wanted.push(index);
   }
   return wanted;
+}
+
+/** Cuts records so that no part has more rows or text than fit in one. */
+function* cutIntoParts(
+  { offsets }: RecordBatch,
+  indexes: readonly number[],
+  rowsPerRecord: number,
+): Generator<readonly number[]> {
+  const recordsMax = Math.max(1, Math.floor(PART_ROWS_MAX / Math.max(1, rowsPerRecord)));
+  let part: number[] = [];
+  let bytes = 0;
+  for (const index of indexes) {
+    const length = (offsets[index + 1] ?? 0) - (offsets[index] ?? 0);
+    if (part.length === recordsMax || (part.length > 0 && bytes + length > PART_BYTES_MAX)) {
+      yield part;
+      part = [];
+      bytes = 0;
+    }
+    part.push(index);
+    bytes += length;
+  }
+  if (part.length > 0) yield part;
 }
 
 /** Lets a few calls be under way at once. */

@@ -2,12 +2,12 @@
  * The process that owns a tenant's DuckDB files. It is started by `duckdb-child.ts`, speaks with it
  * over its IPC channel alone, and ends when that closes: a tenant's SQL runs nowhere else.
  */
-import { rmSync } from "node:fs";
 import { join } from "node:path";
 
 import { DuckdbAnalyticsTables } from "../analytics/duckdb-tables.ts";
 import { StoreError } from "../errors.ts";
 import { DuckdbSeriesTables } from "../series/duckdb-tables.ts";
+import { GOODBYE_CALL } from "./duckdb-protocol.ts";
 import type {
   DuckdbProcessSettings,
   DuckdbReply,
@@ -24,6 +24,9 @@ type Message = DuckdbRequest | { readonly cancel: number };
 // gigabyte outside of DuckDB's memory limit in about a third of a second.
 const RESIDENT_CHECK_MS = 20;
 
+// Sent before the process ends itself, so that no further call is made to it.
+const GOODBYE: DuckdbReply = { call: GOODBYE_CALL, value: undefined, residentMib: 0 };
+
 class DuckdbProcess {
   readonly #settings: DuckdbProcessSettings;
   readonly #stores = new Map<DuckdbStoreName, Promise<DuckdbRoleTables>>();
@@ -36,7 +39,6 @@ class DuckdbProcess {
 
   constructor(settings: DuckdbProcessSettings) {
     this.#settings = settings;
-    rmSync(this.#temporary(), { recursive: true, force: true });
   }
 
   async receive(message: Message): Promise<void> {
@@ -55,6 +57,7 @@ class DuckdbProcess {
       clearInterval(this.#watch);
       this.#watch = undefined;
     }
+    if (this.#isBroken) process.send?.(GOODBYE);
     process.send?.(reply, () => {
       if (this.#isBroken) process.kill(process.pid, "SIGKILL");
     });
@@ -75,7 +78,8 @@ class DuckdbProcess {
     const { call, store, method, argument } = request;
     try {
       const tables = await this.#store(store);
-      return { call, value: await tables.call({ call, method, argument, signal }) };
+      const value = await tables.call({ call, method, argument, signal });
+      return { call, value, residentMib: residentMib() };
     } catch (cause) {
       const error = cause instanceof StoreError ? cause : undefined;
       this.#isBroken ||= isBroken(error?.cause ?? cause);
@@ -133,20 +137,25 @@ class DuckdbProcess {
    * lost, and the caller starts another process.
    */
   #endAtOnce(): void {
+    process.send?.(GOODBYE);
     for (const [call, { method }] of this.#running) {
       const code = method === "sql" ? "limit" : "unavailable";
       const message = "the DuckDB process used too much memory and was ended";
       process.send?.({ call, error: { code, message, isWorthRepeating: false } });
     }
-    process.send?.({ call: 0, value: undefined }, () => process.kill(process.pid, "SIGKILL"));
+    process.send?.(GOODBYE, () => process.kill(process.pid, "SIGKILL"));
   }
 
   #checkResident(): void {
-    const mib = process.memoryUsage.rss() / 1024 / 1024;
-    const { residentMib } = this.#settings.bounds;
-    if (mib > residentMib * 2) this.#endAtOnce();
-    else if (mib > residentMib) void this.#endQueries();
+    const mib = residentMib();
+    const max = this.#settings.bounds.residentMib;
+    if (mib > max * 2) this.#endAtOnce();
+    else if (mib > max) void this.#endQueries();
   }
+}
+
+function residentMib(): number {
+  return process.memoryUsage.rss() / 1024 / 1024;
 }
 
 const settings = JSON.parse(process.argv[2] ?? "") as DuckdbProcessSettings;

@@ -28,9 +28,12 @@ export interface DuckdbRequest {
   readonly argument: unknown;
 }
 
+/** The number that no call has: its answer says that the process takes no further calls. */
+export const GOODBYE_CALL = 0;
+
 /** The process's answer to the call of the same number. */
 export type DuckdbReply =
-  | { readonly call: number; readonly value: unknown }
+  | { readonly call: number; readonly value: unknown; readonly residentMib: number }
   | {
       readonly call: number;
       readonly error: {

@@ -110,18 +110,20 @@ async function writePart(open: OpenWrite, write: DuckdbWrite, part: DuckdbPart):
     return await appendRows(connection, storedName(table), part.rows);
   }
   if (write.checkpoint === undefined) {
-    await connection.run(`DELETE FROM ${table.sqlName} WHERE _id IN (FROM temp.touched SELECT id)`);
+    await connection.run(
+      `DELETE FROM ${table.sqlName} WHERE _id IN (FROM temp.main.touched SELECT id)`,
+    );
     return await appendRows(connection, storedName(table), part.rows);
   }
-  await connection.run(`DELETE FROM ${table.sqlName} AS old USING temp.touched
+  await connection.run(`DELETE FROM ${table.sqlName} AS old USING temp.main.touched
     WHERE old._id = touched.id AND old._sequence < touched.sequence`);
   await connection.run(`CREATE OR REPLACE TEMP TABLE stage AS FROM ${table.sqlName} LIMIT 0`);
   await appendRows(connection, { catalog: "temp", schema: "main", table: "stage" }, part.rows);
   await connection.run(`INSERT INTO ${table.sqlName}
-    FROM temp.stage WHERE _id NOT IN (FROM ${table.sqlName} SELECT _id WHERE _id IN (FROM temp.touched SELECT id))`);
+    FROM temp.main.stage WHERE _id NOT IN (FROM ${table.sqlName} SELECT _id WHERE _id IN (FROM temp.main.touched SELECT id))`);
 }
 
-/** Lists the part's ids in `temp.touched` and tells whether one of them has rows. */
+/** Lists the part's ids in `temp.main.touched` and tells whether one of them has rows. */
 async function findOlder(
   connection: DuckDBConnection,
   table: StoredTable,
@@ -134,7 +136,7 @@ async function findOlder(
     { kind: "integer", values: sequences, absent: new Uint8Array(sequences.length) },
   ]);
   const found = await connection.runAndReadAll(`SELECT count(*) FROM ${table.sqlName}
-    WHERE _id IN (FROM temp.touched SELECT id)`);
+    WHERE _id IN (FROM temp.main.touched SELECT id)`);
   return Number(found.getRows()[0]?.[0]) > 0;
 }
 

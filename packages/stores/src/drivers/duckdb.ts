@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -66,6 +66,7 @@ export async function openDuckdbFile(options: DuckdbFileOptions): Promise<Duckdb
 async function createInstance(options: DuckdbFileOptions): Promise<DuckDBInstance> {
   makeDirectory(dirname(options.path));
   // DuckDB makes only the last of missing directories, and a spill it cannot write invalidates the database.
+  removeDirectory(options.temporaryDirectory);
   makeDirectory(options.temporaryDirectory);
   return await DuckDBInstance.create(":memory:", {
     memory_limit: `${options.memoryMib}MiB`,
@@ -88,6 +89,15 @@ function makeDirectory(path: string): void {
     mkdirSync(path, { recursive: true });
   } catch (cause) {
     throw mapFileError(`make the directory ${path}`, cause);
+  }
+}
+
+// What a killed process spilled is of no use to the next.
+function removeDirectory(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch (cause) {
+    throw mapFileError(`remove the directory ${path}`, cause);
   }
 }
 

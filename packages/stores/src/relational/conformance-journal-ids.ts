@@ -106,6 +106,11 @@ export function describeIdIndex(current: () => JournalStore): void {
     expect(found.map((at) => at?.ordinal)).toEqual(ID_NAMES.map((_, index) => index));
     const others = ["É", "E\u0301", "\uffef", "x", "1000", "%%", "NULL", "x".repeat(510)];
     expect(await store.lookup(TENANT_A, type, others)).toEqual(others.map(() => undefined));
+    // In another order as UTF-8 than as UTF-16.
+    expect(await store.lookup(TENANT_A, type, ["\uffee", "😀"])).toMatchObject([
+      { ordinal: 8 },
+      { ordinal: 9 },
+    ]);
     expect(await store.lookup(TENANT_A, type, ["\u{10ffff}", "a"])).toMatchObject([
       { ordinal: 10 },
       undefined,

@@ -227,7 +227,7 @@ export interface SegmentRow {
   readonly lines: number;
   /** SHA-256 of the stored file. */
   readonly hash: Uint8Array;
-  /** The key period, `YYYY-MM`. */
+  /** The key period, `YYYY-MM`; empty for a segment that is not encrypted. */
   readonly period: string;
 }
 

@@ -153,8 +153,7 @@ export function readSegment(
   return row === undefined ? undefined : segmentOf(row);
 }
 
-/** A column declared NOT NULL BLOB. @throws StoreError `corrupt` when it holds something else. */
-export function bytesOf(value: SQLOutputValue | undefined): Uint8Array {
+function bytesOf(value: SQLOutputValue | undefined): Uint8Array {
   if (value instanceof Uint8Array) return value;
   throw new StoreError("corrupt", `a bytes column holds ${typeof value}`);
 }

@@ -132,9 +132,9 @@ async function replaceChanged(
       return [...exact, `coalesce(${sums}, false)`].join(" OR ");
     }),
   ].join(" OR ");
-  await connection.run(`DELETE FROM ${rollupName(table)} AS old USING temp.fresh
+  await connection.run(`DELETE FROM ${rollupName(table)} AS old USING temp.main.fresh
     WHERE ${same} AND fresh.points >= old.points AND (${differs})`);
   const result = await connection.run(`INSERT INTO ${rollupName(table)}
-    FROM temp.fresh WHERE NOT EXISTS (SELECT 1 FROM ${rollupName(table)} AS old WHERE ${same})`);
+    FROM temp.main.fresh WHERE NOT EXISTS (SELECT 1 FROM ${rollupName(table)} AS old WHERE ${same})`);
   return result.rowsChanged;
 }

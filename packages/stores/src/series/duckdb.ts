@@ -83,14 +83,13 @@ const MAPPING: DuckdbMapping<SeriesPlacements> = {
     };
   },
 
-  *parts(collection, batch, indexes) {
+  rowsPerRecord: (collection) => onlyPlacements(collection).length,
+
+  part(collection, batch, indexes) {
     const placements = onlyPlacements(collection);
     const packer = packers.get(placements) ?? compilePacker(placements);
     packers.set(placements, packer);
-    const step = Math.max(1, Math.floor(PART_ROWS_MAX / Math.max(1, placements.length)));
-    for (let start = 0; start < indexes.length; start += step) {
-      yield packPart(packer, batch, indexes.slice(start, start + step));
-    }
+    return packPart(packer, batch, indexes);
   },
 };
 

@@ -132,9 +132,13 @@ test("only the first colon of a node parts label from id", () => {
 });
 
 test("after a sequence, a receipt, or a file with one", async () => {
-  const receipt = '{"tenant":"a","entries":[{"sequence":3},{"sequence":5}]}';
+  const receipt = '{"tenant":"a","timeline":"t","entries":[{"sequence":3},{"sequence":5}]}';
   expect(await parseAfter("12", "/")).toBe(12);
-  expect(await parseAfter(receipt, "/")).toBe(5);
+  expect(await parseAfter(receipt, "/")).toEqual({
+    tenant: "a",
+    timeline: "t",
+    entries: [{ sequence: 3 }, { sequence: 5 }],
+  });
   for (const text of ["", "x", "{}", '{"entries":[]}', "-1"]) {
     await expect(parseAfter(text, "/")).rejects.toEqual(usage);
   }

@@ -1,0 +1,94 @@
+import { readdirSync, readFileSync } from "node:fs";
+
+/** What a process and its descendants took. */
+export interface TreeUsage {
+  /** Highest sum of resident memory; pages that processes share count in each. */
+  readonly peakBytes: number;
+  readonly cpuSeconds: number;
+  /** Bytes the processes caused to be written; includes what was written over again. */
+  readonly writtenBytes: number;
+}
+
+const SAMPLE_MS = 50;
+const CLOCK_TICKS_A_SECOND = 100;
+const PAGE_BYTES = 4_096;
+
+/** Samples a process tree from /proc until it is stopped. On systems without /proc all is zero. */
+export class TreeSampler {
+  readonly #pid: number;
+  readonly #timer: NodeJS.Timeout;
+  readonly #seen = new Map<number, { cpuSeconds: number; writtenBytes: number }>();
+  #peakBytes = 0;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#sample();
+  }
+
+  /** What was taken up to now. */
+  usage(): TreeUsage {
+    this.#sample();
+    let cpuSeconds = 0;
+    let writtenBytes = 0;
+    for (const process of this.#seen.values()) {
+      cpuSeconds += process.cpuSeconds;
+      writtenBytes += process.writtenBytes;
+    }
+    return { peakBytes: this.#peakBytes, cpuSeconds, writtenBytes };
+  }
+
+  #sample(): void {
+    let bytes = 0;
+    for (const pid of descendants(this.#pid)) {
+      bytes += Number(readField(`/proc/${pid}/statm`, /^\d+ (\d+)/) ?? 0) * PAGE_BYTES;
+      const stat = readText(`/proc/${pid}/stat`);
+      // The command's name stands in parentheses and may hold anything; fields follow the last one.
+      const fields = stat?.slice(stat.lastIndexOf(")") + 2).split(" ");
+      if (fields === undefined) continue;
+      const ticks = Number(fields[11]) + Number(fields[12]);
+      const written = Number(readField(`/proc/${pid}/io`, /^write_bytes: (\d+)/m) ?? 0);
+      this.#seen.set(pid, {
+        cpuSeconds: ticks / CLOCK_TICKS_A_SECOND,
+        writtenBytes: Math.max(written, this.#seen.get(pid)?.writtenBytes ?? 0),
+      });
+    }
+    this.#peakBytes = Math.max(this.#peakBytes, bytes);
+  }
+}
+
+function descendants(pid: number): readonly number[] {
+  const found = [pid];
+  for (const parent of found) {
+    for (const task of list(`/proc/${parent}/task`)) {
+      const children = readText(`/proc/${parent}/task/${task}/children`) ?? "";
+      for (const child of children.split(" ")) if (child !== "") found.push(Number(child));
+    }
+  }
+  return found;
+}
+
+function readField(path: string, pattern: RegExp): string | undefined {
+  return pattern.exec(readText(path) ?? "")?.[1];
+}
+
+/** A process may end between two looks, and then there is nothing to read. */
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+function list(path: string): readonly string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    return [];
+  }
+}
