@@ -22,7 +22,9 @@ export interface EvidenceRecord {
   readonly converters: readonly string[];
   readonly latency_ms: number;
   readonly tokens: number;
-  readonly prompt: { readonly turns: readonly { readonly role: string; readonly content: string }[] };
+  readonly prompt: {
+    readonly turns: readonly { readonly role: string; readonly content: string }[];
+  };
   readonly response: { readonly content: string };
 }
 
@@ -104,7 +106,10 @@ export function writeEvidence(
 
 interface Lists {
   readonly models: readonly string[];
-  readonly probes: readonly { readonly name: string; readonly vulnerabilities: readonly string[] }[];
+  readonly probes: readonly {
+    readonly name: string;
+    readonly vulnerabilities: readonly string[];
+  }[];
 }
 
 function makeLists(random: RandomSource, { words }: Vocabulary): Lists {
@@ -168,7 +173,12 @@ function makeScores(random: RandomSource, vocabulary: Vocabulary): readonly Evid
   const share = (): number => random.below(10_000) / 10_000;
   const float = "float_scale";
   return [
-    { scorer: "refusal", type: "true_false", value: random.uniform() < 0.7, rationale: rationale() },
+    {
+      scorer: "refusal",
+      type: "true_false",
+      value: random.uniform() < 0.7,
+      rationale: rationale(),
+    },
     { scorer: "harm_likert", type: float, value: share(), rationale: rationale() },
     { scorer: "policy_breach", type: float, value: share(), rationale: rationale() },
   ];

@@ -42,7 +42,6 @@ export function randomSource(seed: number): RandomSource {
       return picked;
     },
     hex: (count) => `${digits()}${digits()}`.slice(0, count),
-    normal: () =>
-      Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
+    normal: () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
   };
 }

@@ -20,9 +20,29 @@ const FREQUENT =
   about many then them would write like so these her long make thing see him two has look more day could go come did my
   sound no most number who over know water than call first people may down side been now find model prompt answer system
   user safe please explain refuse policy instruction`.split(/\s+/);
-const BEGINNINGS = "b br c ch cl d dr f fl g gr h j k l m n p pl pr qu r s sh sl sp st t th tr v w z".split(" ");
+const BEGINNINGS =
+  "b br c ch cl d dr f fl g gr h j k l m n p pl pr qu r s sh sl sp st t th tr v w z".split(" ");
 const MIDDLES = "a e i o u ai ea ee ia io oa oo ou".split(" ");
-const ENDINGS = ["", "", "", "b", "ck", "d", "g", "l", "m", "n", "nd", "ng", "p", "r", "s", "st", "t", "x"];
+const ENDINGS = [
+  "",
+  "",
+  "",
+  "b",
+  "ck",
+  "d",
+  "g",
+  "l",
+  "m",
+  "n",
+  "nd",
+  "ng",
+  "p",
+  "r",
+  "s",
+  "st",
+  "t",
+  "x",
+];
 const SUFFIXES = ["s", "ed", "er", "ing", "ion", "ity", "ly", "ness"];
 
 /** Makes a vocabulary; words are invented with the source's numbers. */

@@ -40,7 +40,13 @@ export function openRawDocuments(options: RawOptions): RawStore<DocumentRows> {
   const link = database.prepare("INSERT INTO document_vulnerability VALUES (?, ?)");
   return sqliteStore(options, database, ({ first, ids, sessions, times, bodies, links }) => {
     for (const [index, id] of ids.entries()) {
-      add.run(first + index, id, sessions[index] ?? null, times[index] ?? null, bodies[index] ?? null);
+      add.run(
+        first + index,
+        id,
+        sessions[index] ?? null,
+        times[index] ?? null,
+        bodies[index] ?? null,
+      );
     }
     for (const [vulnerability, n] of links) link.run(vulnerability, n);
   });

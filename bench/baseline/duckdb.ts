@@ -57,7 +57,11 @@ const ANALYTICS: readonly RawColumn[] = [
     prompt.turns.reduce((sum, { content }) => sum + content.length, 0),
   ),
   column("response_chars", INTEGER, ({ response }) => response.content.length),
-  { name: "sequence", type: INTEGER, values: ({ first, records }) => records.map((_, i) => first + i) },
+  {
+    name: "sequence",
+    type: INTEGER,
+    values: ({ first, records }) => records.map((_, i) => first + i),
+  },
 ];
 
 const SERIES: readonly RawColumn[] = [

@@ -119,6 +119,6 @@ export function joinTexts(texts: readonly string[]): { text: Uint8Array; offsets
     offsets[index + 1] = length += Buffer.byteLength(text);
   }
   const buffer = Buffer.from(new SharedArrayBuffer(length));
-  for (const [index, text] of texts.entries()) buffer.write(text, offsets[index], "utf8");
+  for (const [index, text] of texts.entries()) buffer.write(text, offsets[index] ?? 0, "utf8");
   return { text: new Uint8Array(buffer.buffer, 0, length), offsets };
 }

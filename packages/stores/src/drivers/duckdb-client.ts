@@ -148,8 +148,10 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
       const latest = batches.length > 1 ? latestSequences(batches) : undefined;
       for (const batch of batches) {
         checkType(collection, batch);
-        const indexes = wantedIndexes(batch, after, latest);
-        for (const part of this.#mapping.parts(collection, batch, indexes)) {
+        const wanted = wantedIndexes(batch, after, latest);
+        const rows = this.#mapping.rowsPerRecord(collection);
+        for (const indexes of cutIntoParts(batch, wanted, rows)) {
+          const part = this.#mapping.part(collection, batch, indexes);
           const sent = batch.isNew === true ? { ...part, isNew: true } : part;
           await underway.add(this.call(scope, "part", { session, part: sent }));
         }

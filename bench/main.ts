@@ -1,0 +1,96 @@
+// npm run bench: Custody against hand-tuned raw drivers on the same records, in one run.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+import { runChild } from "./child-run.ts";
+import type { ChildRun } from "./child-run.ts";
+import { writeEvidence } from "./generate.ts";
+import { machineFacts } from "./machine-facts.ts";
+import { summarise } from "./report.ts";
+import type { BenchResult, Side } from "./report.ts";
+import { printReport } from "./report-table.ts";
+
+const PARTS = ["durable", "relaxed", "custody", "commits", "reads"] as const;
+type Part = (typeof PARTS)[number];
+
+const { values: options } = parseArgs({
+  options: {
+    records: { type: "string", default: "20000" },
+    seed: { type: "string", default: "1" },
+    /** Parts to run, with commas; default all. */
+    only: { type: "string", default: PARTS.join(",") },
+    /** Repetitions of the writing parts, one after another; the middle one counts. */
+    rounds: { type: "string" },
+    out: { type: "string" },
+    /** Where the stores are made; default the system's directory for temporary files. */
+    directory: { type: "string", default: tmpdir() },
+  },
+});
+
+const records = Number(options.records);
+const seed = Number(options.seed);
+const rounds = Number(options.rounds ?? (records <= 20_000 ? 3 : 1));
+const isWanted = (part: Part): boolean => options.only.split(",").includes(part);
+const say = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+const root = mkdtempSync(join(options.directory, "custody-bench-"));
+try {
+  const result = await measure();
+  printReport(result);
+  const out = options.out ?? defaultOut();
+  mkdirSync(dirname(out), { recursive: true });
+  writeFileSync(out, `${JSON.stringify(result, undefined, 2)}\n`);
+  say(`written to ${out}`);
+} finally {
+  rmSync(root, { recursive: true, force: true });
+}
+
+async function measure(): Promise<BenchResult> {
+  const machine = machineFacts(root);
+  const input = join(root, "evidence.jsonl");
+  say(`generating ${records} records (seed ${seed})`);
+  const inputBytes = writeEvidence(input, { records, seed });
+  const runs: Record<Side, ChildRun[]> = { durable: [], relaxed: [], custody: [] };
+  const run = async (side: Side, program: string): Promise<void> => {
+    if (!isWanted(side)) return;
+    const directory = join(root, side);
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory);
+    say(`${side}, round ${runs[side].length + 1} of ${rounds}`);
+    const durability = side === "relaxed" ? "relaxed" : "durable";
+    runs[side].push(await runChild(program, { input, directory, records, durability }));
+  };
+  // Turn by turn, so that whatever else the machine does disturbs all sides alike.
+  for (let round = 0; round < rounds; round += 1) {
+    await run("durable", "./baseline/baseline-run.ts");
+    await run("custody", "./custody-run.ts");
+    await run("relaxed", "./baseline/baseline-run.ts");
+  }
+  const further = async (program: string, side: string): Promise<ChildRun["facts"]> => {
+    say(program.replace(/^.*\/|\.ts$/g, ""));
+    const directory = join(root, side);
+    mkdirSync(directory, { recursive: true });
+    const { facts } = await runChild(program, { input, directory, records, durability: "durable" });
+    return facts;
+  };
+  const reads: Record<string, ChildRun["facts"]> = {};
+  if (isWanted("reads") && isWanted("durable")) {
+    reads["baseline"] = await further("./baseline/baseline-reads.ts", "durable");
+  }
+  if (isWanted("reads") && isWanted("custody")) {
+    reads["custody"] = await further("./custody-reads.ts", "custody");
+  }
+  const commits = isWanted("commits") ? await further("./commit-run.ts", "commits") : undefined;
+  const begun = new Date().toISOString();
+  return summarise({ begun, machine, records, seed, inputBytes, runs, reads, commits });
+}
+
+function defaultOut(): string {
+  const day = new Date().toISOString().slice(0, 10);
+  return join(dirname(fileURLToPath(import.meta.url)), "results", `${day}-${records}.json`);
+}
