@@ -63,13 +63,16 @@ export class TreeSampler {
 
 function descendants(pid: number): readonly number[] {
   const found = [pid];
-  for (const parent of found) {
-    for (const task of list(`/proc/${parent}/task`)) {
-      const children = readText(`/proc/${parent}/task/${task}/children`) ?? "";
-      for (const child of children.split(" ")) if (child !== "") found.push(Number(child));
-    }
-  }
+  // The list grows while it is walked.
+  for (const parent of found) found.push(...childrenOf(parent));
   return found;
+}
+
+function childrenOf(pid: number): readonly number[] {
+  return list(`/proc/${pid}/task`)
+    .flatMap((task) => (readText(`/proc/${pid}/task/${task}/children`) ?? "").split(" "))
+    .filter((child) => child !== "")
+    .map(Number);
 }
 
 function readField(path: string, pattern: RegExp): string | undefined {

@@ -16,10 +16,7 @@ export function latencyOf(timesMs: readonly number[]): Latency {
 }
 
 /** Times a call so many times, one after another, after a few that warm it up. */
-export async function timeCalls(
-  calls: number,
-  call: (index: number) => Promise<unknown> | unknown,
-): Promise<Latency> {
+export async function timeCalls(calls: number, call: (index: number) => unknown): Promise<Latency> {
   const times: number[] = [];
   const warmUps = Math.min(20, calls);
   for (let index = -warmUps; index < calls; index += 1) {

@@ -16,38 +16,39 @@ export interface LineBatch {
 /** Reads a file in batches of so many lines, holding little more than one of them. */
 export function* lineBatches(path: string, linesMax: number): Generator<LineBatch> {
   const file = openSync(path, "r");
-  let pending = Buffer.alloc(0);
   let first = 1;
-  let ends: number[] = [];
-  let searched = 0;
+  let pending = Buffer.alloc(0);
   try {
-    for (;;) {
-      for (
-        let end = pending.indexOf(LINE_END, searched);
-        end >= 0;
-        end = pending.indexOf(LINE_END, end + 1)
-      ) {
-        ends.push(end);
-        searched = end + 1;
-        if (ends.length < linesMax) continue;
-        yield batchOf(first, pending, ends);
-        first += ends.length;
-        pending = pending.subarray(searched);
-        end = -1;
-        searched = 0;
-        ends = [];
-      }
+    for (let isEnd = false; !isEnd;) {
       const longer = Buffer.allocUnsafeSlow(pending.length + READ_BYTES);
       const read = readSync(file, longer, pending.length, READ_BYTES, null);
-      if (read === 0) break;
       longer.set(pending);
-      searched = pending.length;
       pending = longer.subarray(0, pending.length + read);
+      isEnd = read === 0;
+      for (
+        let ends = lineEnds(pending, linesMax);
+        ends.length === linesMax || (isEnd && ends.length > 0);
+        ends = lineEnds(pending, linesMax)
+      ) {
+        const batch = batchOf(first, pending, ends);
+        yield batch;
+        first += ends.length;
+        pending = pending.subarray(batch.bytes.length);
+      }
     }
-    if (ends.length > 0) yield batchOf(first, pending, ends);
   } finally {
     closeSync(file);
   }
+}
+
+function lineEnds(bytes: Buffer, linesMax: number): readonly number[] {
+  const ends: number[] = [];
+  let end = bytes.indexOf(LINE_END);
+  while (end >= 0 && ends.length < linesMax) {
+    ends.push(end);
+    end = bytes.indexOf(LINE_END, end + 1);
+  }
+  return ends;
 }
 
 /** The JSON values of a batch's lines. */

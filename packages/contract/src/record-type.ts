@@ -61,6 +61,10 @@ export interface RecordTypeDeclaration<Schema extends z.ZodObject, Path extends 
   readonly version: number;
   /** One sentence: what such a record is. */
   readonly title: string;
+  /**
+   * What the fields must be. It checks and changes nothing: a record is stored exactly as it was given,
+   * so defaults, transforms and the members that a schema leaves out of its output have no effect.
+   */
   readonly schema: Schema;
   readonly id: IdRule<Path>;
   readonly mode: RecordMode;
@@ -68,6 +72,8 @@ export interface RecordTypeDeclaration<Schema extends z.ZodObject, Path extends 
   readonly observedAt?: Path;
   /** `tenant` (default), `shared` (in `_system`, read by every tenant) or `owner` (a file per owner). */
   readonly scope?: "tenant" | "shared" | "owner";
+  /** The text field that names whose file a record lies in; given exactly when `scope` is `owner`. */
+  readonly owner?: Path;
   readonly personal?: PersonalRule<Path>;
   readonly references?: readonly ReferenceRule<Path>[];
   readonly placements: Placements<Path>;
@@ -87,7 +93,8 @@ const NAME = /^[a-z][a-z0-9_]{0,62}\/[a-z][a-z0-9_]{0,62}$/;
  * Declares a record type. A path that names no field of the schema does not compile.
  *
  * @throws ContractError `invalid-type` for a malformed name or version, a type whose personal
- *   fields have no subject, or one that would put a personal field into a tag, a node or an event.
+ *   fields have no subject, one that would put a personal field into a tag, a node or an event, or one
+ *   of `scope: owner` that names no owner or would be kept where owners are not apart.
  */
 export function defineRecordType<Schema extends z.ZodObject>(
   declaration: RecordTypeDeclaration<Schema, FieldPath<z.output<Schema>>>,
@@ -111,9 +118,26 @@ export function checkRecordType(type: RecordType): void {
   if (type.mode === "transactional" && type.placements.relational === undefined) {
     refuse("a transactional type needs a relational placement");
   }
+  checkOwner(type, refuse);
   checkPersonal(type, refuse);
   for (const path of declaredPaths(type)) {
     if (!hasField(type.schema, path)) refuse(`there is no field ${path}`);
+  }
+}
+
+function checkOwner(type: RecordType, refuse: (reason: string) => never): void {
+  const { scope, owner, mode, placements } = type;
+  if (scope !== "owner") {
+    if (owner !== undefined) refuse("only a type of scope owner names its owner's field");
+    return;
+  }
+  if (owner === undefined) return refuse("a type of scope owner needs the field of its owner");
+  if (owner.includes("[]")) refuse(`${owner} may have several values, and a record has one owner`);
+  if (mode === "transactional") {
+    refuse("the table of a transactional type holds all owners, so it cannot be of scope owner");
+  }
+  if (placements.graph !== undefined) {
+    refuse("the graph joins records of all owners, so a type of scope owner has no place in it");
   }
 }
 
@@ -155,6 +179,7 @@ function declaredPaths(type: RecordType): readonly string[] {
   if ("field" in type.id) paths.push(type.id.field);
   if ("key" in type.id) paths.push(...type.id.key);
   if (type.observedAt !== undefined) paths.push(type.observedAt);
+  if (type.owner !== undefined) paths.push(type.owner);
   if (type.personal !== undefined) {
     paths.push(type.personal.subject);
     if (type.personal.fields !== "record") paths.push(...type.personal.fields);

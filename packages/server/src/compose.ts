@@ -12,8 +12,8 @@ import { PACKS } from "@custody/packs/catalogue";
 import { detectFormat } from "@custody/packs/reading/detection";
 import { openSource } from "@custody/packs/reading/source";
 import { openFileBlobStore } from "@custody/stores/blob/files";
-import { lockDirectory } from "@custody/stores/hosting/directory-lock";
-import type { DirectoryLock } from "@custody/stores/hosting/directory-lock";
+import { lockDirectory } from "@custody/stores/drivers/directory-lock";
+import type { DirectoryLock } from "@custody/stores/drivers/directory-lock";
 import { StoreThread } from "@custody/stores/hosting/store-thread";
 import type { JournalStore } from "@custody/stores/relational/journal";
 

@@ -8,17 +8,17 @@ function settingsWith(
   environment: Readonly<Record<string, string>> = {},
 ): ReturnType<typeof resolveSettings> {
   const { terminal } = recordedTerminal({
-    directory: "/home/ana/project",
-    environment: { HOME: "/home/ana", ...environment },
+    directory: "/srv/ana/project",
+    environment: { HOME: "/srv/ana", ...environment },
   });
   return resolveSettings(options, terminal);
 }
 
 test("without options the data lie beside the work and the key in the user's configuration", () => {
   expect(settingsWith({})).toEqual({
-    dataDirectory: "/home/ana/project/custody-data",
-    // printf /home/ana/project/custody-data | sha256sum
-    keyFile: "/home/ana/.config/custody/custody-data-cf9c1a63.key",
+    dataDirectory: "/srv/ana/project/custody-data",
+    // printf /srv/ana/project/custody-data | sha256sum
+    keyFile: "/srv/ana/.config/custody/custody-data-7ede62f5.key",
     tenant: "default",
     isJson: false,
     hasColor: false,
@@ -37,13 +37,13 @@ test("an option comes before a variable, and an empty variable is none", () => {
     tenant: "acme",
   });
   expect(settingsWith({ data: "d", keyFile: "../k", tenant: "other" }, environment)).toMatchObject({
-    dataDirectory: "/home/ana/project/d",
-    keyFile: "/home/ana/k",
+    dataDirectory: "/srv/ana/project/d",
+    keyFile: "/srv/ana/k",
     tenant: "other",
   });
   expect(settingsWith({}, { CUSTODY_TENANT: "", CUSTODY_DATA: "" })).toMatchObject({
     tenant: "default",
-    dataDirectory: "/home/ana/project/custody-data",
+    dataDirectory: "/srv/ana/project/custody-data",
   });
 });
 

@@ -160,6 +160,28 @@ export function describeSql(opened: () => AnalyticsStore): void {
         .toEqual([[3]]);
     });
 
+    test("writes succeed while a query uses up the memory there is", async () => {
+      const crowded = tableOf("lab/crowded", { name: "text" });
+      await writeRows(store, scope, crowded, [{ name: "a" }]);
+      const greedy =
+        "SELECT count(DISTINCT range::VARCHAR || repeat('x', 90)) FROM range(20000000)";
+      const running = ask(greedy, 10, 15_000).then(
+        () => "answered",
+        (cause: unknown) => (cause as Error).name,
+      );
+      for (let sequence = 2; sequence < 22; sequence += 1) {
+        const records = Array.from({ length: 500 }, (_, n) => ({
+          id: `n${sequence}-${n}`,
+          sequence,
+          text: `{"name":"${"x".repeat(200)}${n}"}`,
+        }));
+        const batches = [makeBatch("lab/crowded", records)];
+        await store.apply(scope, crowded, { batches, checkpoint: sequence });
+      }
+      expect((await store.digest(scope, crowded, 100))[0]?.count).toBe(10_001);
+      expect(["answered", "StoreError"]).toContain(await running);
+    });
+
     test("writes and reads go on while a query runs", async () => {
       const live = tableOf("lab/live", { name: "text" });
       await writeRows(store, scope, live, [{ name: "a" }]);

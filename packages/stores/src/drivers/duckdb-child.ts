@@ -47,6 +47,7 @@ export class DuckdbChild {
   #process: ChildProcess | undefined;
   #idle: NodeJS.Timeout | undefined;
   #calls = 0;
+  #users = 0;
   #residentMib = 0;
 
   constructor(directory: string, bounds: DuckdbBounds, idleMs: number) {
@@ -55,7 +56,17 @@ export class DuckdbChild {
   }
 
   get isBusy(): boolean {
-    return this.#waiting.size > 0;
+    return this.#users > 0 || this.#waiting.size > 0;
+  }
+
+  /** Keeps the process from being ended as idle until `release`. */
+  reserve(): void {
+    this.#users += 1;
+  }
+
+  release(): void {
+    this.#users -= 1;
+    this.#endWhenIdle();
   }
 
   /** The running process's id, for measurements and for tests that end it. */

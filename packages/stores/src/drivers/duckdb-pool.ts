@@ -64,6 +64,7 @@ export class DuckdbPool {
     try {
       return await child.call({ ...call, timeMs: Math.min(call.timeMs, leftMs) });
     } finally {
+      child.release();
       this.#queue.shift()?.();
     }
   }
@@ -89,6 +90,8 @@ export class DuckdbPool {
     for (;;) {
       const child = this.#children.get(directory) ?? this.#newChild(directory);
       if (child !== undefined) {
+        // At once, lest another call takes its place for its own before this one has begun.
+        child.reserve();
         this.#children.delete(directory);
         this.#children.set(directory, child);
         return child;

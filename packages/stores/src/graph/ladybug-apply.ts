@@ -1,4 +1,4 @@
-import type { GraphPlacement } from "@custody/contract/placement";
+import type { ColumnType, GraphPlacement } from "@custody/contract/placement";
 
 import type { LadybugSession } from "../drivers/ladybug.ts";
 import { batchPrevious, batchRecords } from "../record-batch.ts";
@@ -8,7 +8,7 @@ import type { Mention } from "./graph-fold.ts";
 import type { GraphModel } from "./graph-model.ts";
 import { readCheckpoint } from "./ladybug-read.ts";
 import { writeCheckpoint } from "./ladybug-tables.ts";
-import { addEdges, addNodes, loadNodes, writeNodes } from "./ladybug-write.ts";
+import { addEdges, loadNodes, writeNodes } from "./ladybug-write.ts";
 
 interface Change {
   readonly sequence: number;
@@ -38,23 +38,26 @@ export async function applyDelivery(
   if (delivery.checkpoint <= checkpoint) return;
   const changes = changesAfter(checkpoint, placements, delivery);
   const fold = new GraphFold();
-  const touched = touchedNodes(changes);
-  for (const [label, properties] of model.labels) {
-    const ids = touched.get(label);
-    if (properties.size === 0 || ids === undefined) continue;
-    await loadNodes(session, fold, label, { properties, ids: [...ids] });
+  const stored = new Map<string, ReadonlySet<string>>();
+  for (const [label, ids] of touchedNodes(changes)) {
+    const properties = propertiesOfLabel(model, label);
+    stored.set(label, await loadNodes(session, fold, label, { properties, ids: [...ids] }));
   }
   for (const { sequence, previous, previousSequence, next } of changes) {
     if (previous !== undefined) fold.retract(previous, previousSequence);
     if (next !== undefined) fold.add(next, sequence);
   }
-  for (const [label, properties] of model.labels) {
+  for (const [label, known] of stored) {
     const nodes = fold.nodes.get(label)?.values() ?? [];
-    if (properties.size === 0) await addNodes(session, label, nodes);
-    else await writeNodes(session, label, properties, nodes);
+    const properties = propertiesOfLabel(model, label);
+    await writeNodes(session, label, { properties, stored: known }, nodes);
   }
   await addEdges(session, model, fold.edges.values());
   await session.direct(writeCheckpoint(delivery.checkpoint));
+}
+
+function propertiesOfLabel(model: GraphModel, label: string): ReadonlyMap<string, ColumnType> {
+  return model.labels.get(label) ?? new Map<string, ColumnType>();
 }
 
 /** What the delivery's new records change, in the order of the journal. */

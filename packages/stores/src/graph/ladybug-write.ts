@@ -5,14 +5,9 @@ import type { LadybugSession } from "../drivers/ladybug.ts";
 import type { GraphFold, FoldedEdge, FoldedNode, Saying } from "./graph-fold.ts";
 import { propertiesOf } from "./graph-fold.ts";
 import type { GraphModel } from "./graph-model.ts";
-import {
-  castParameter,
-  propertyParameter,
-  storedProperty,
-  storedVector,
-  typedParameter,
-} from "./ladybug-cells.ts";
+import { castParameter, propertyParameter, typedParameter } from "./ladybug-cells.ts";
 import type { PropertyParameter } from "./ladybug-cells.ts";
+import { readProperty } from "./ladybug-read.ts";
 import { quote } from "./ladybug-tables.ts";
 
 // Rows in one UNWIND: their parameters are copied into the engine at once.
@@ -20,29 +15,32 @@ const ROWS_MAX = 5_000;
 
 type Properties = ReadonlyMap<string, ColumnType>;
 
-/** Puts the stored nodes with these ids into a fold, for labels whose nodes have properties. */
+/**
+ * Puts the stored nodes with these ids into a fold and answers which there were, so that writing them
+ * needs no MERGE: LadybugDB plans a MERGE of nodes as a scan of the whole table.
+ */
 export async function loadNodes(
   session: LadybugSession,
   fold: GraphFold,
   label: string,
   { properties, ids }: { readonly properties: Properties; readonly ids: readonly string[] },
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
   const names = [...properties.keys()];
   const columns = names.map((name, index) => `, n.${quote(name)} AS p${index}`).join("");
   const statement = `UNWIND $rows AS x MATCH (n:${quote(label)}) WHERE n.id = x
     RETURN n.id AS id, n._records AS r, n._sequence AS s, n._said AS said${columns}`;
+  const stored = new Set<string>();
   for (const rows of slices(ids)) {
     for (const row of await session.run(statement, { rows })) {
-      const stored = new Map(
-        [...properties].map(([name, type], index) => [
-          name,
-          type === "vector" ? storedVector(row[`p${index}`]) : storedProperty(row[`p${index}`]),
-        ]),
-      );
       const { id, r, s, said } = row as Readonly<Record<"id" | "said", string>> & StoredCounts;
-      fold.load({ label, id, records: r, said: readSayings(said, s ?? 0, stored) });
+      const values = [...properties].map(
+        ([name, type], index) => [name, readProperty(type, row[`p${index}`])] as const,
+      );
+      fold.load({ label, id, records: r, said: readSayings(said, s ?? 0, values) });
+      stored.add(id);
     }
   }
+  return stored;
 }
 
 interface StoredCounts {
@@ -50,70 +48,58 @@ interface StoredCounts {
   readonly s: number | null;
 }
 
-/** Writes nodes whose label has properties as the fold holds them; those without a record go. */
+/** Writes a label's nodes as the fold holds them; those that no record is left of go, with their edges. */
 export async function writeNodes(
   session: LadybugSession,
   label: string,
-  properties: Properties,
+  { properties, stored }: { readonly properties: Properties; readonly stored: ReadonlySet<string> },
   nodes: Iterable<FoldedNode>,
 ): Promise<void> {
   const types = [...properties];
-  const sets = types.map(
-    ([name, type], index) => `, n.${quote(name)} = ${castParameter(type, `x.p${index}`)}`,
-  );
-  const statement = `UNWIND $rows AS x WITH x WHERE x.k = true MERGE (n:${quote(label)} {id: x.id})
-    SET n._records = x.r, n._sequence = x.s, n._said = x.said${sets.join("")}`;
-  const first = { k: false, id: "0", r: 0, s: 0, said: "0" as string | null };
-  const typed = numbered(types.map(([, type]) => typedParameter(type)));
+  const names = types.map(([name, type], index) => [
+    quote(name),
+    castParameter(type, `x.p${index}`),
+  ]);
+  const create = `UNWIND $rows AS x WITH x WHERE x.k = true CREATE (:${quote(label)} {id: x.id,
+    _records: x.r, _sequence: x.s, _said: x.said${names.map((pair) => `, ${pair.join(": ")}`).join("")}})`;
+  const update = `UNWIND $rows AS x MATCH (n:${quote(label)}) WHERE n.id = x.id
+    SET n._records = x.r, n._sequence = x.s, n._said = x.said${names.map((pair) => `, n.${pair.join(" = ")}`).join("")}`;
+  const fresh: FoldedNode[] = [];
+  const changed: FoldedNode[] = [];
   const gone: string[] = [];
-  const kept: FoldedNode[] = [];
   for (const node of nodes) {
-    if (node.records > 0) kept.push(node);
-    else gone.push(node.id);
+    if (node.records <= 0) gone.push(node.id);
+    else if (stored.has(node.id)) changed.push(node);
+    else fresh.push(node);
   }
-  for (const slice of slices(kept)) {
-    const rows = slice.map((node) => {
-      const values = propertiesOf(node.said);
-      const sequence = highestSequence(node.said);
-      return {
-        k: true,
-        id: node.id,
-        r: node.records,
-        s: sequence,
-        said: writeSayings(node.said, sequence),
-        ...numbered(types.map(([name]) => propertyParameter(values.get(name)))),
-      };
+  for (const slice of slices(fresh)) await session.run(create, { rows: nodeRows(slice, types) });
+  for (const slice of slices(changed)) await session.run(update, { rows: nodeRows(slice, types) });
+  const remove = `UNWIND $rows AS x MATCH (n:${quote(label)}) WHERE n.id = x DETACH DELETE n`;
+  for (const rows of slices(gone)) await session.run(remove, { rows });
+}
+
+type NodeRow = Record<string, PropertyParameter | number | boolean>;
+
+/** Parameter rows of nodes; the first only gives the columns their types, and has no id to match. */
+function nodeRows(
+  nodes: readonly FoldedNode[],
+  types: readonly (readonly [string, ColumnType])[],
+): NodeRow[] {
+  const typed = numbered(types.map(([, type]) => typedParameter(type)));
+  const rows: NodeRow[] = [{ k: false, id: null, r: 0, s: 0, said: "0", ...typed }];
+  for (const node of nodes) {
+    const values = propertiesOf(node.said);
+    const sequence = highestSequence(node.said);
+    rows.push({
+      k: true,
+      id: node.id,
+      r: node.records,
+      s: sequence,
+      said: writeSayings(node.said, sequence),
+      ...numbered(types.map(([name]) => propertyParameter(values.get(name)))),
     });
-    await session.run(statement, { rows: [{ ...first, ...typed }, ...rows] });
   }
-  await deleteNodes(session, label, gone, false);
-}
-
-/** Adds net counts to nodes whose label has no properties; those that no record is left of go. */
-export async function addNodes(
-  session: LadybugSession,
-  label: string,
-  nodes: Iterable<FoldedNode>,
-): Promise<void> {
-  const changed = [...nodes].filter(({ records }) => records !== 0);
-  const statement = `UNWIND $rows AS x MERGE (n:${quote(label)} {id: x.id})
-    ON CREATE SET n._records = x.d ON MATCH SET n._records = n._records + x.d`;
-  for (const slice of slices(changed)) {
-    await session.run(statement, { rows: slice.map(({ id, records }) => ({ id, d: records })) });
-  }
-  const fewer = changed.filter(({ records }) => records < 0).map(({ id }) => id);
-  await deleteNodes(session, label, fewer, true);
-}
-
-async function deleteNodes(
-  session: LadybugSession,
-  label: string,
-  ids: readonly string[],
-  isCounted: boolean,
-): Promise<void> {
-  const statement = `UNWIND $rows AS x MATCH (n:${quote(label)}) WHERE n.id = x
-    ${isCounted ? "AND n._records <= 0" : ""} DETACH DELETE n`;
-  for (const rows of slices(ids)) await session.run(statement, { rows });
+  return rows;
 }
 
 /** Adds net counts to edges whose ends exist; those that no record is left of go. */
@@ -191,7 +177,7 @@ function writeSayings(
 function readSayings(
   text: string | null,
   sequence: number,
-  stored: ReadonlyMap<string, Saying[1]>,
+  stored: Iterable<readonly [string, Saying[1]]>,
 ): Map<string, Saying[]> {
   if (text !== null) {
     return new Map(Object.entries(parseJson(text) as unknown as Record<string, Saying[]>));

@@ -27,7 +27,7 @@ export interface LadybugGraphOptions {
   readonly directory: string;
   /** Secret under which an owner's name becomes a file name; without it owner scopes are refused. */
   readonly ownerSalt?: Uint8Array;
-  /** Resident page cache of each open file; default 32 MiB. */
+  /** Resident page cache of each open file; default 64 MiB. */
   readonly bufferPoolBytes?: number;
   /** Largest graph file, and the address space each reserves; default 16 GiB. */
   readonly sizeMax?: number;
@@ -51,7 +51,7 @@ type GraphCollection = Collection<GraphPlacement>;
  * tenants' files, at most.
  */
 export async function openLadybugGraph(options: LadybugGraphOptions): Promise<GraphStore> {
-  const { bufferPoolBytes = 32 * 2 ** 20, sizeMax = 2 ** 34, searchMs = 30_000 } = options;
+  const { bufferPoolBytes = 64 * 2 ** 20, sizeMax = 2 ** 34, searchMs = 30_000 } = options;
   const tenants = new TenantFiles<LadybugFiles>({
     directory: options.directory,
     file: "graph",

@@ -1,4 +1,4 @@
-import { DatabaseSync } from "node:sqlite";
+import { openSqliteFile } from "../drivers/sqlite.ts";
 
 import { textOf } from "../drivers/sqlite-collections.ts";
 
@@ -16,7 +16,7 @@ const SENTINELS = /[\0\uFDD0\uFDD1]/gu;
 
 /** FTS5's own view of texts, in memory: which words a text has, and where a match lies in it. */
 export class SqliteTokens implements Disposable {
-  readonly #database = new DatabaseSync(":memory:");
+  readonly #database = openSqliteFile({ path: ":memory:", durability: "projection" });
 
   constructor() {
     this.#database.exec(`CREATE VIRTUAL TABLE probe USING fts5(text, tokenize='${TOKENIZER}');

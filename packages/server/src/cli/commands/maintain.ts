@@ -58,6 +58,8 @@ function roleOf(name: string): ProjectedRole {
 async function rebuild(session: Session, roles: readonly ProjectedRole[]): Promise<void> {
   const { custody, scope, terminal, show, paint } = session;
   const startedAt = terminal.clock();
+  // Asks nothing of any store: it only has changed record types looked at before one is emptied.
+  await custody.catchUp(scope, []);
   const built = await custody.rebuild(scope, roles);
   await show(built, () => {
     const table = renderTable(

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
-import { mapSqliteError } from "../drivers/sqlite.ts";
+import { mapSqliteError } from "./sqlite.ts";
 import { StoreError } from "../errors.ts";
 
 /** The process that owns a data directory. */
