@@ -14,7 +14,7 @@ export type JsonValue =
 export type JsonObject = { readonly [name: string]: JsonValue };
 
 // Sixteen digits in a row may be a number that a double cannot hold (2^53 has sixteen digits).
-const LONG_DIGITS = /\d{16}/;
+const LONG_DIGITS = 16;
 
 /**
  * Parses JSON text without rounding whole numbers: those beyond ±(2^53-1) come back as `bigint`.
@@ -24,13 +24,34 @@ const LONG_DIGITS = /\d{16}/;
  */
 export function parseJson(text: string): JsonValue {
   try {
-    const value: unknown = LONG_DIGITS.test(text)
+    const value: unknown = hasLongDigits(text)
       ? JSON.parse(text, exactNumber)
       : JSON.parse(text);
     return value as JsonValue;
   } catch (cause) {
     throw new ContractError("invalid-json", `not JSON: ${(cause as Error).message}`, { cause });
   }
+}
+
+/** Whether a text has sixteen digits in a row: one of them stands at a place that 16 divides. */
+function hasLongDigits(text: string): boolean {
+  for (let at = LONG_DIGITS - 1; at < text.length; at += LONG_DIGITS) {
+    if (isDigit(text, at) && digitsAround(text, at) >= LONG_DIGITS) return true;
+  }
+  return false;
+}
+
+function digitsAround(text: string, at: number): number {
+  let first = at;
+  while (isDigit(text, first - 1)) first -= 1;
+  let last = at;
+  while (isDigit(text, last + 1)) last += 1;
+  return last - first + 1;
+}
+
+function isDigit(text: string, at: number): boolean {
+  const code = text.charCodeAt(at);
+  return code >= 48 && code <= 57;
 }
 
 function exactNumber(_name: string, value: unknown, context?: { source?: string }): unknown {

@@ -43,6 +43,8 @@ export interface CustodyParts {
   readonly runtime: Runtime;
   readonly reading: SourceReading;
   readonly settings: CustodySettings;
+  /** Told what people should know: a store that is waited for. */
+  readonly onNotice?: (text: string) => void;
   /** Told after each delivery to a store. */
   readonly onProjected?: (applied: {
     readonly projection: Projection;
@@ -89,7 +91,7 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     recentBytesMax: settings.recentBytesMax,
   });
   const source = new DeliverySource(journalStore, reader, settings.delivery);
-  const { onProjected } = parts;
+  const { onProjected, onNotice } = parts;
   const runner = new ProjectionRunner({
     registry,
     stores,
@@ -97,6 +99,7 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     source,
     runtime,
     ...(onProjected === undefined ? {} : { onProgress: onProjected }),
+    ...(onNotice === undefined ? {} : { onNotice }),
   });
   const onCommit = (scope: Scope, receipt: Receipt): void =>
     runner.notify(scope, new Set(receipt.entries.map(({ type }) => type)));
@@ -115,6 +118,8 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     if (accepted.has(scope.tenant)) return;
     await acceptTypes(journalStore, scope, registry, { acceptLoss: settings.acceptLoss });
     accepted.add(scope.tenant);
+    // What writers that died have left behind goes before anything new is written.
+    await collect({ journal: journalStore, blob, lines, reader, runtime }, scope);
   };
   const context = {
     ...parts,

@@ -69,7 +69,7 @@ export async function recoverKeyFile(options: {
  * @throws StoreError `unavailable` naming the process that has it open; CoreError `usage`, `no-key`.
  */
 export async function openCustody(options: OpenCustodyOptions): Promise<Custody> {
-  const { dataDirectory, keyFile, packs = PACKS, acceptLoss = false, onProjected } = options;
+  const { dataDirectory, keyFile, packs = PACKS, acceptLoss = false, onProjected, onNotice } = options;
   requireDataDirectory(dataDirectory);
   const runtime = nodeRuntime();
   const command = process.argv
@@ -95,6 +95,7 @@ export async function openCustody(options: OpenCustodyOptions): Promise<Custody>
       },
       settings: { ...CUSTODY_SETTINGS, acceptLoss, ...options.settings },
       ...(onProjected === undefined ? {} : { onProjected }),
+      ...(onNotice === undefined ? {} : { onNotice }),
     });
   } catch (cause) {
     lock[Symbol.dispose]();

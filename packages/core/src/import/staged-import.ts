@@ -218,12 +218,13 @@ export class StagedImport {
     }
   }
 
-  #refuseChanged(type: string, record: Pick<HashedRecord, "id" | "place" | "text">): void {
+  #refuseChanged(type: string, record: Pick<HashedRecord, "id" | "place" | "bytes">): void {
     const reason = `${type} ${record.id} comes twice with different content, and records of this type never change`;
     if (this.#options.isLenient !== true)
       throw new ImportError("malformed", reason, { at: record.place ?? record.id });
     const at = record.place ?? record.id;
-    this.#keepRejected(type, { at, reason, text: record.text });
+    const text = Buffer.from(record.bytes).toString("utf8");
+    this.#keepRejected(type, { at, reason, text });
   }
 
   #reject(type: string, at: string, reason: string): void {

@@ -89,8 +89,10 @@ export class CommitDecider {
     }
     const { text, offsets } = joinTexts(kept.map(({ record }) => record.text));
     const hashes = contentHashes(hashKey, { text, offsets });
-    const records = kept.map(({ record, place, index }, at) => ({
-      ...record,
+    const records = kept.map(({ record: { id, fields, observedAt }, place, index }, at) => ({
+      id,
+      fields,
+      observedAt,
       bytes: text.subarray(offsets[at], offsets[at + 1]),
       contentHash: hashes.subarray(at * 16, at * 16 + 16),
       place,

@@ -6,8 +6,8 @@ import type { PreparedRecord } from "../records/prepare-record.ts";
 import type { Rejection } from "./commit-request.ts";
 
 /** A prepared record with its keyed content hash and its place in the request. */
-export interface HashedRecord extends PreparedRecord {
-  /** UTF-8 of `text`. */
+export interface HashedRecord extends Omit<PreparedRecord, "text"> {
+  /** UTF-8 of the JSON text of the fields. */
   readonly bytes: Uint8Array;
   readonly contentHash: Uint8Array;
   readonly place: string | undefined;

@@ -8,6 +8,8 @@ export interface Generation {
   readonly generation: number;
   readonly fingerprint: string;
   readonly placements: Readonly<Record<string, unknown>>;
+  /** The path by which its rows were put into files of their owners. */
+  readonly owner?: string;
 }
 
 /** Which builds of a projection exist in a tenant. */
@@ -66,9 +68,11 @@ export function switchGenerations(state: GenerationState): GenerationState {
 
 /** A plan as one of its builds. */
 export function projectionAt(plan: ProjectionPlan, generation: Generation): Projection {
-  const { placements } = generation;
+  const { placements, owner } = generation;
+  const { owner: _, ...rest } = plan;
   return {
-    ...plan,
+    ...rest,
+    ...(owner === undefined ? {} : { owner }),
     types: Object.keys(placements).sort(),
     placements,
     fingerprint: generation.fingerprint,
@@ -77,7 +81,8 @@ export function projectionAt(plan: ProjectionPlan, generation: Generation): Proj
 }
 
 function generationOf(plan: ProjectionPlan, generation: number): Generation {
-  return { generation, fingerprint: plan.fingerprint, placements: plan.placements };
+  const { fingerprint, placements, owner } = plan;
+  return { generation, fingerprint, placements, ...(owner === undefined ? {} : { owner }) };
 }
 
 function highest(state: GenerationState): number {

@@ -26,6 +26,7 @@ export interface ProjectionRunnerParts {
   readonly journal: JournalStore;
   readonly source: DeliverySource;
   readonly runtime: Runtime;
+  readonly onNotice?: (text: string) => void;
   readonly onProgress?: (applied: {
     readonly projection: Projection;
     readonly records: number;
@@ -200,7 +201,7 @@ export class ProjectionRunner {
   }
 
   async #makeProjector(scope: Scope, projection: Projection): Promise<Projector> {
-    const { source, journal, runtime, onProgress } = this.#parts;
+    const { source, journal, runtime, onProgress, onNotice } = this.#parts;
     return new Projector({
       scope: {
         tenant: scope.tenant,
@@ -214,6 +215,7 @@ export class ProjectionRunner {
       runtime,
       signal: this.#abort.signal,
       ...(onProgress === undefined ? {} : { onProgress }),
+      ...(onNotice === undefined ? {} : { onNotice }),
     });
   }
 

@@ -1,3 +1,4 @@
+import type { SummaryDeclaration } from "@custody/contract/summary";
 import type { Collection } from "@custody/stores/projected-store";
 
 import { fingerprint } from "../records/compiled-type.ts";
@@ -17,6 +18,8 @@ export interface ProjectionPlan {
   readonly fingerprint: string;
   /** Whether the store counts what records contribute, and so must be told what they were before. */
   readonly isCounted: boolean;
+  /** The path of a record's owner, where each owner has a file of their own. */
+  readonly owner?: string;
 }
 
 /** A plan with its generation: one store's copy of one or more types. */
@@ -28,16 +31,10 @@ export interface Projection extends ProjectionPlan {
 export function planProjections(registry: TypeRegistry, tenant: string): readonly ProjectionPlan[] {
   const types = registry.all().filter((type) => registry.livesIn(tenant, type.declaration));
   const plans = types.flatMap(plansOfType);
-  const summaries = registry.summaries
-    .filter((summary) => types.some((type) => type.name === summary.of))
-    .map((summary) =>
-      plan({
-        role: "relational",
-        name: summary.name,
-        placements: { [summary.of]: { summary } },
-        isCounted: true,
-      }),
-    );
+  const summaries = registry.summaries.flatMap((summary) => {
+    const type = types.find(({ name }) => name === summary.of);
+    return type === undefined ? [] : [planSummary(type, summary)];
+  });
   const graph = planGraph(types);
   return [...plans, ...summaries, ...(graph === undefined ? [] : [graph])].sort(byRole);
 }
@@ -45,7 +42,13 @@ export function planProjections(registry: TypeRegistry, tenant: string): readonl
 function plansOfType(type: CompiledType): readonly ProjectionPlan[] {
   const { document, search, series, relational } = type.declaration.placements;
   const of = (role: ProjectedRole, placement: unknown): ProjectionPlan =>
-    plan({ role, name: type.name, placements: { [type.name]: placement }, isCounted: false });
+    plan({
+      role,
+      name: type.name,
+      placements: { [type.name]: placement },
+      isCounted: false,
+      ...ownerOf(type),
+    });
   return [
     ...(document === undefined ? [] : [of("document", document)]),
     ...(search === undefined ? [] : [of("search", search)]),
@@ -55,10 +58,26 @@ function plansOfType(type: CompiledType): readonly ProjectionPlan[] {
   ];
 }
 
+function planSummary(type: CompiledType, summary: SummaryDeclaration): ProjectionPlan {
+  return plan({
+    role: "relational",
+    name: summary.name,
+    placements: { [summary.of]: { summary } },
+    isCounted: true,
+    ...ownerOf(type),
+  });
+}
+
+function ownerOf({ declaration: { owner } }: CompiledType): { readonly owner?: string } {
+  return owner === undefined ? {} : { owner };
+}
+
+/** Types that are kept per owner have no place here: a path would lead from one owner to another. */
 function planGraph(types: readonly CompiledType[]): ProjectionPlan | undefined {
   const placed = types.flatMap((type) => {
     const { graph } = type.declaration.placements;
-    return graph === undefined ? [] : [[type.name, graph] as const];
+    const isLeftOut = graph === undefined || type.declaration.owner !== undefined;
+    return isLeftOut ? [] : [[type.name, graph] as const];
   });
   if (placed.length === 0) return undefined;
   return plan({
@@ -70,10 +89,11 @@ function planGraph(types: readonly CompiledType[]): ProjectionPlan | undefined {
 }
 
 function plan(parts: Omit<ProjectionPlan, "types" | "fingerprint">): ProjectionPlan {
+  const { owner, placements } = parts;
   return {
     ...parts,
-    types: Object.keys(parts.placements).sort(),
-    fingerprint: fingerprint(parts.placements),
+    types: Object.keys(placements).sort(),
+    fingerprint: fingerprint(owner === undefined ? placements : { owner, placements }),
   };
 }
 

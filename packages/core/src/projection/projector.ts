@@ -19,6 +19,8 @@ export interface ProjectorParts {
   readonly journal: JournalStore;
   readonly runtime: Runtime;
   readonly signal: AbortSignal;
+  /** Told once when a store begins to be waited for, in a sentence for people. */
+  readonly onNotice?: (text: string) => void;
   /** Told after each delivery. */
   readonly onProgress?: (applied: {
     readonly projection: Projection;
@@ -161,6 +163,9 @@ export class Projector {
       } catch (cause) {
         if (signal.aborted) return;
         if (!(cause instanceof StoreError) || !cause.retryable) throw cause;
+        if (this.#condition !== "waiting") {
+          this.#parts.onNotice?.(`waiting for ${projectionLabel(this.projection)}: ${cause.message}`);
+        }
         this.#condition = "waiting";
         this.#reason = cause.message;
         const jitter = 0.5 + (runtime.random(1)[0] ?? 0) / 512;

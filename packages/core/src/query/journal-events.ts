@@ -1,6 +1,6 @@
 import { compilePath } from "@custody/contract/field-path";
 import { stringifyJson } from "@custody/contract/json";
-import { batchRecords } from "@custody/stores/record-batch";
+import { batchRecord } from "@custody/stores/record-batch";
 import type { JournalStore, StoredEntry } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 import type { EventSource, StreamEvent } from "@custody/stores/stream/port";
@@ -68,10 +68,10 @@ async function entryEvents(
   const facts = parts.registry.require(entry.type).declaration.placements.stream?.facts ?? [];
   const readers = facts.map((path) => [path, compilePath(path)] as const);
   const { batch } = await parts.reader.records(scope, entry);
-  const records = batchRecords(batch);
   return batch.ids.flatMap((id, ordinal) => {
     if (ordinal < start) return [];
-    const told = readers.map(([path, read]) => [path, read(records[ordinal])[0] ?? null]);
+    const record = batchRecord(batch, ordinal);
+    const told = readers.map(([path, read]) => [path, read(record)[0] ?? null]);
     const body = {
       type: entry.type,
       id,

@@ -7,11 +7,15 @@ import { compileObservedAt, isPersonal } from "@custody/contract/record-type";
 import type { RecordType } from "@custody/contract/record-type";
 import { z } from "zod";
 
+import { compileOwner } from "../projection/owner-scope.ts";
+
 /** A record type with everything that is worked out once. */
 export interface CompiledType {
   readonly name: string;
   readonly declaration: RecordType;
   readonly observedAt: (fields: unknown) => number | undefined;
+  /** Reads a record's owner; undefined for types that are not kept per owner. */
+  readonly ownerOf: ((fields: unknown) => string | undefined) | undefined;
   /** The values its id is made of; undefined for content and generated ids. */
   readonly idValues: ((fields: unknown) => readonly unknown[]) | undefined;
   /** True when the id is made of personal data and must be a keyed hash. */
@@ -49,6 +53,7 @@ export function compileRecordType(declaration: RecordType): CompiledType {
     name: declaration.name,
     declaration,
     observedAt: compileObservedAt(declaration),
+    ownerOf: declaration.owner === undefined ? undefined : compileOwner(declaration.owner),
     idValues: readers && ((fields) => readers.map((read) => read(fields)[0])),
     hasPersonalId: idPaths?.some((path) => isPersonal(declaration, path)) ?? false,
     references: (declaration.references ?? []).map((reference) => ({

@@ -4,6 +4,7 @@ import { checkRecordId, uuidV7 } from "@custody/contract/ids";
 import { canonicalJson, stringifyJson } from "@custody/contract/json";
 
 import { CoreError } from "../errors.ts";
+import { OWNER_LENGTH_MAX } from "../projection/owner-scope.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CompiledType } from "./compiled-type.ts";
 
@@ -26,6 +27,9 @@ export interface PrepareContext {
 /**
  * Checks a record against its type and gives it its id.
  *
+ * The fields are the input's own, not what the schema's parser gives back: a parser leaves out members
+ * that it does not know, and one named `__proto__` wherever it copies an object.
+ *
  * @throws CoreError `invalid` naming the field and the reason.
  */
 export function prepareRecord(
@@ -35,7 +39,13 @@ export function prepareRecord(
 ): PreparedRecord {
   const parsed = type.declaration.schema.safeParse(input);
   if (!parsed.success) throw invalid(type, input, parsed.error.issues);
-  const fields = parsed.data;
+  // The schema is that of an object, so what it takes is one.
+  const fields = input as Record<string, unknown>;
+  if (type.ownerOf !== undefined && type.ownerOf(fields) === undefined) {
+    const { owner = "" } = type.declaration;
+    const message = `must name an owner: text of 1 to ${OWNER_LENGTH_MAX} characters without NUL`;
+    throw invalid(type, input, [{ path: [owner], message }]);
+  }
   const text = stringifyJson(fields);
   const observedAt = type.observedAt(fields);
   return { id: recordId(type, fields, { text, observedAt, context }), fields, text, observedAt };

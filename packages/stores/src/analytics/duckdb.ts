@@ -1,4 +1,5 @@
 import type { AnalyticsPlacement, ColumnType } from "@custody/contract/placement";
+import type { ColumnValue } from "@custody/contract/value-expression";
 
 import { DuckdbClient, tableNameOf } from "../drivers/duckdb-client.ts";
 import type { DuckdbMapping } from "../drivers/duckdb-client.ts";
@@ -8,7 +9,7 @@ import type { DuckdbOptions, DuckdbPool } from "../drivers/duckdb-pool.ts";
 import type { DuckdbPart } from "../drivers/duckdb-protocol.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
-import { batchRecords } from "../record-batch.ts";
+import { batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";
 import { compileColumns, storedInstant } from "./content.ts";
 import type { AnalyticsColumn } from "./content.ts";
@@ -131,8 +132,7 @@ const MAPPING: DuckdbMapping<AnalyticsPlacement> = {
 
   rowsPerRecord: () => 1,
 
-  part: (collection, batch, indexes) =>
-    packPart(columnsOf(collection), batch, batchRecords(batch), indexes),
+  part: (collection, batch, indexes) => packPart(columnsOf(collection), batch, indexes),
 };
 
 const compiled = new WeakMap<AnalyticsPlacement, readonly AnalyticsColumn[]>();
@@ -153,11 +153,15 @@ function onlyPlacement({ name, placements }: Collection<AnalyticsPlacement>): An
 function packPart(
   columns: readonly AnalyticsColumn[],
   batch: RecordBatch,
-  records: readonly unknown[],
   indexes: readonly number[],
 ): DuckdbPart {
   const present = indexes.filter((index) => batch.removed[index] !== 1);
-  const fields = present.map((index) => records[index]);
+  // Row by row, so that no more than one parsed record is held.
+  const cells = columns.map((): ColumnValue[] => []);
+  for (const index of present) {
+    const record = batchRecord(batch, index);
+    for (const [slot, { take }] of columns.entries()) cells[slot]?.push(take(record));
+  }
   const sequence = (index: number): number => batch.sequences[index] ?? 0;
   return {
     ids: indexes.map((index) => batch.ids[index] ?? ""),
@@ -177,13 +181,12 @@ function packPart(
           (index) => storedInstant(batch.observedAt[index] ?? Number.NaN) ?? Number.NaN,
         ),
       },
-      ...columns.map((column) => packColumn(column, fields)),
+      ...columns.map((column, slot) => packColumn(column, cells[slot] ?? [])),
     ],
   };
 }
 
-function packColumn({ type, take }: AnalyticsColumn, fields: readonly unknown[]): PackedColumn {
-  const values = fields.map(take);
+function packColumn({ type }: AnalyticsColumn, values: readonly ColumnValue[]): PackedColumn {
   switch (type) {
     case "text":
     case "json":

@@ -22,12 +22,16 @@ export interface DuckdbChildCall {
   readonly isQuery?: boolean;
 }
 
-// After its time a query is interrupted; some functions look only seconds later (levenshtein of long
-// texts: 3.4 s measured), and then the process is ended.
-const INTERRUPT_GRACE_MS = 2_000;
+// The process ends a query itself when its time is over; where only the deadline is, it is asked to.
+const INTERRUPT_GRACE_MS = 200;
+// Some functions look for an interruption only seconds later (levenshtein of long texts: 3.4 s
+// measured); then the process is ended.
+const KILL_GRACE_MS = 2_000;
 // Young generation and old space of the process's own JavaScript heap, which holds one part of a
 // delivery or one page of an answer at a time.
 const HEAP_ARGUMENTS = ["--max-semi-space-size=2", "--max-old-space-size=96"];
+
+type Timers = readonly NodeJS.Timeout[];
 
 /** A call that is not answered yet, and the process it was sent to. */
 interface Waiting {
@@ -81,13 +85,13 @@ export class DuckdbChild {
     const waiting: Waiting = { resolve, reject, child: undefined };
     this.#waiting.set(call, waiting);
     clearTimeout(this.#idle);
-    const timers: NodeJS.Timeout[] = [];
+    let timers: Timers = [];
     try {
       const child = this.#process ?? (await this.#start());
       // The caller's program must not end while it waits, and must be free to end otherwise.
       child.channel?.ref();
       waiting.child = child;
-      if (Number.isFinite(request.timeMs)) timers.push(this.#giveUpLater(child, call, request));
+      if (Number.isFinite(request.timeMs)) timers = this.#endLater(child, call, request);
       const { store, method, argument } = request;
       const message: DuckdbRequest = { call, store, method, argument };
       child.send(message, (cause) => {
@@ -161,20 +165,24 @@ export class DuckdbChild {
     answer?.reject(error);
   }
 
-  #giveUpLater(child: ChildProcess, call: number, request: DuckdbChildCall): NodeJS.Timeout {
-    const timer = setTimeout(
-      () => {
-        if (request.isQuery === true) child.kill("SIGKILL");
-        else child.send({ cancel: call }, () => undefined);
-        const code = request.isQuery === true ? "limit" : "unavailable";
-        this.#waiting
-          .get(call)
-          ?.reject(new StoreError(code, `no answer to ${request.method} in time`));
-      },
-      Math.max(0, request.timeMs) + (request.isQuery === true ? INTERRUPT_GRACE_MS : 0),
-    );
-    timer.unref();
-    return timer;
+  /** Timers that end a call when its time is over. */
+  #endLater(child: ChildProcess, call: number, { timeMs, isQuery }: DuckdbChildCall): Timers {
+    const cancel = (): void => {
+      child.send({ cancel: call }, () => undefined);
+      if (isQuery === true) return;
+      this.#waiting.get(call)?.reject(new StoreError("unavailable", "no answer in time"));
+    };
+    const kill = (): void => {
+      child.kill("SIGKILL");
+      this.#waiting
+        .get(call)
+        ?.reject(new StoreError("limit", "the SQL could not be ended in time"));
+    };
+    const late = isQuery === true ? INTERRUPT_GRACE_MS : 0;
+    const timers = [setTimeout(cancel, timeMs + late)];
+    if (isQuery === true) timers.push(setTimeout(kill, timeMs + late + KILL_GRACE_MS));
+    for (const timer of timers) timer.unref();
+    return timers;
   }
 
   #endWhenIdle(): void {

@@ -17,6 +17,7 @@ import type {
   DuckdbStoreName,
   DuckdbTable,
   DuckdbTableName,
+  DuckdbWrite,
 } from "./duckdb-protocol.ts";
 
 /** How a role turns its collections and batches into what the DuckDB process takes. */
@@ -136,35 +137,58 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
     batches: readonly RecordBatch[],
     checkpoint: number | undefined,
   ): Promise<void> {
-    const table = tableNameOf(collection);
-    const isAppendOnly = collection.isAppendOnly === true;
-    const write = checkpoint === undefined ? {} : { checkpoint };
+    const { store } = this.#mapping;
     const session = this.#pool.nextSession();
-    const underway = new PartsUnderway();
-    try {
-      const begin = { session, write: { table, isAppendOnly, ...write } };
-      const stored: number = await this.call(scope, "begin", begin);
-      const after = checkpoint === undefined ? -1 : stored;
-      const latest = batches.length > 1 ? latestSequences(batches) : undefined;
-      for (const batch of batches) {
-        checkType(collection, batch);
-        const wanted = wantedIndexes(batch, after, latest);
-        const rows = this.#mapping.rowsPerRecord(collection);
-        for (const indexes of cutIntoParts(batch, wanted, rows)) {
-          const part = this.#mapping.part(collection, batch, indexes);
-          const sent = batch.isNew === true ? { ...part, isNew: true } : part;
-          await underway.add(this.call(scope, "part", { session, part: sent }));
-        }
+    const write: DuckdbWrite = {
+      table: tableNameOf(collection),
+      isAppendOnly: collection.isAppendOnly === true,
+      ...(checkpoint === undefined ? {} : { checkpoint }),
+    };
+    // The deadline ends the work, and never the taking back of it.
+    const patient = { ...scope, deadline: Number.POSITIVE_INFINITY };
+    await this.#pool.use(patient, async (call) => {
+      const timeMs = Number.POSITIVE_INFINITY;
+      const send = async (method: string, argument: object): Promise<unknown> => {
+        this.#pool.checkDeadline(scope);
+        return await call({ store, method, argument: { session, ...argument }, timeMs });
+      };
+      try {
+        const stored = Number(await send("begin", { write }));
+        const after = checkpoint === undefined ? -1 : stored;
+        await this.#sendParts(collection, batches, { after, send });
+        await send("commit", {});
+      } catch (cause) {
+        // What ended the write is what the caller is told; a process that is gone has taken it back.
+        const argument = { session };
+        await call({ store, method: "abort", argument, timeMs }).catch(() => undefined);
+        throw cause;
       }
-      await underway.all();
-      await this.call(scope, "commit", { session });
-    } catch (cause) {
-      // Taking back is all that is left to do, whatever the deadline; the caller is told what ended
-      // the write, and a process that is gone has taken it back itself.
-      const patient = { ...scope, deadline: Number.POSITIVE_INFINITY };
-      await this.call(patient, "abort", { session }).catch(() => undefined);
-      throw cause;
+    });
+  }
+
+  async #sendParts(
+    collection: Collection<Placement>,
+    batches: readonly RecordBatch[],
+    {
+      after,
+      send,
+    }: {
+      readonly after: number;
+      readonly send: (method: string, argument: object) => Promise<unknown>;
+    },
+  ): Promise<void> {
+    const underway = new PartsUnderway();
+    const latest = batches.length > 1 ? latestSequences(batches) : undefined;
+    const rows = this.#mapping.rowsPerRecord(collection);
+    for (const batch of batches) {
+      checkType(collection, batch);
+      for (const indexes of cutIntoParts(batch, wantedIndexes(batch, after, latest), rows)) {
+        const part = this.#mapping.part(collection, batch, indexes);
+        const sent = batch.isNew === true ? { ...part, isNew: true } : part;
+        await underway.add(send("part", { part: sent }));
+      }
     }
+    await underway.all();
   }
 }
 

@@ -30,9 +30,6 @@ export interface DuckdbOptions {
   readonly clock?: () => number;
 }
 
-/** What a store needs of a scope's DuckDB process. */
-export type DuckdbCall = (scope: Scope, call: Omit<DuckdbChildCall, "timeMs">) => Promise<unknown>;
-
 /** The DuckDB processes of one data directory: one for each tenant or owner, a bounded number in all. */
 export class DuckdbPool {
   readonly #options: DuckdbOptions;
@@ -55,18 +52,40 @@ export class DuckdbPool {
     });
   }
 
-  /** Calls into the scope's process. `timeMs` is cut to the scope's deadline. */
+  /** Calls into the scope's process once. */
   async call(scope: Scope, call: DuckdbChildCall): Promise<unknown> {
-    const { clock = Date.now } = this.#options;
-    const leftMs = scope.deadline - clock();
-    if (leftMs <= 0) throw new StoreError("unavailable", "the deadline is over");
+    return await this.use(scope, (one) => one(call));
+  }
+
+  /**
+   * Keeps the scope's process for several calls that belong together. The `timeMs` of each is cut to
+   * the scope's deadline.
+   */
+  async use<Result>(
+    scope: Scope,
+    work: (call: (call: DuckdbChildCall) => Promise<unknown>) => Promise<Result>,
+  ): Promise<Result> {
+    this.checkDeadline(scope);
     const child = await this.#child(dirname(this.#files.path(scope)));
     try {
-      return await child.call({ ...call, timeMs: Math.min(call.timeMs, leftMs) });
+      return await work(async (call) => {
+        return await child.call({
+          ...call,
+          timeMs: Math.min(call.timeMs, this.checkDeadline(scope)),
+        });
+      });
     } finally {
       child.release();
       this.#queue.shift()?.();
     }
+  }
+
+  /** The milliseconds left until the scope's deadline. @throws StoreError `unavailable` after it. */
+  checkDeadline(scope: Scope): number {
+    const { clock = Date.now } = this.#options;
+    const leftMs = scope.deadline - clock();
+    if (leftMs > 0) return leftMs;
+    throw new StoreError("unavailable", "the deadline is over");
   }
 
   /** A number for a write, which no other write of this pool has. */

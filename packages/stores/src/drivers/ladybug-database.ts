@@ -4,8 +4,8 @@ import type ladybug from "@ladybugdb/core";
 import type { Connection, PreparedStatement, QueryResult } from "@ladybugdb/core";
 
 import { StoreError } from "../errors.ts";
+import { LOCKED } from "./ladybug-protocol.ts";
 import type { LadybugOpenRequest, LadybugStatementRequest } from "./ladybug-protocol.ts";
-import { LOCKED } from "./ladybug.ts";
 import type { LadybugAnswer, LadybugRow } from "./ladybug.ts";
 
 /** A database that is open in this process, which is LadybugDB's own. */

@@ -16,6 +16,7 @@ async function answer(request: LadybugRequest): Promise<unknown> {
     return databases.length - 1;
   }
   if ("settle" in request) return await settle();
+  if ("resident" in request) return process.memoryUsage.rss();
   return await runStatement(request);
 }
 

@@ -31,5 +31,17 @@ export interface LadybugSettleRequest {
   readonly settle: true;
 }
 
+/** Asks for the resident size of the process in bytes. */
+export interface LadybugResidentRequest {
+  readonly resident: true;
+}
+
 /** What the LadybugDB process can be asked. */
-export type LadybugRequest = LadybugOpenRequest | LadybugStatementRequest | LadybugSettleRequest;
+export type LadybugRequest =
+  | LadybugOpenRequest
+  | LadybugStatementRequest
+  | LadybugSettleRequest
+  | LadybugResidentRequest;
+
+/** What LadybugDB says of a file that another process has open. */
+export const LOCKED: RegExp = /Could not set lock on file/;

@@ -1,7 +1,8 @@
 import type { ColumnType, GraphPlacement } from "@custody/contract/placement";
 
 import type { LadybugSession } from "../drivers/ladybug.ts";
-import { batchPrevious, batchRecords } from "../record-batch.ts";
+import { StoreError } from "../errors.ts";
+import { batchPreviousRecord, batchRecord } from "../record-batch.ts";
 import type { Delivery } from "../record-batch.ts";
 import { GraphFold, compileMention } from "./graph-fold.ts";
 import type { Mention } from "./graph-fold.ts";
@@ -21,6 +22,10 @@ interface Change {
 /**
  * Writes a delivery in the session's transaction: folds it into net changes in memory first, so that a
  * probe named by a thousand records costs one statement row.
+ *
+ * @param options.toldCheckpoint what the caller was told before, 0 for nothing.
+ * @throws StoreError `unavailable` when the graph is behind that: it lost what it had acknowledged
+ *   (a damaged log or file), and the records between would be missing.
  */
 export async function applyDelivery(
   session: LadybugSession,
@@ -28,13 +33,21 @@ export async function applyDelivery(
     model,
     placements,
     delivery,
+    toldCheckpoint,
   }: {
     readonly model: GraphModel;
     readonly placements: Readonly<Record<string, GraphPlacement>>;
     readonly delivery: Delivery;
+    readonly toldCheckpoint: number;
   },
 ): Promise<void> {
   const checkpoint = await readCheckpoint(session);
+  if (checkpoint < toldCheckpoint) {
+    throw new StoreError(
+      "unavailable",
+      `the graph went back from checkpoint ${toldCheckpoint} to ${checkpoint}; it goes on from there`,
+    );
+  }
   if (delivery.checkpoint <= checkpoint) return;
   const changes = changesAfter(checkpoint, placements, delivery);
   const fold = new GraphFold();
@@ -71,12 +84,10 @@ function changesAfter(
     const placement = placements[batch.type];
     if (placement === undefined) continue;
     const mention = compileMention(placement);
-    const records = batchRecords(batch);
-    const previous = batchPrevious(batch);
     for (const [index, sequence] of batch.sequences.entries()) {
       if (sequence <= checkpoint) continue;
-      const before = previous[index];
-      const after = records[index];
+      const before = batchPreviousRecord(batch, index);
+      const after = batchRecord(batch, index);
       changes.push({
         sequence,
         previous: before === undefined ? undefined : mention(before),

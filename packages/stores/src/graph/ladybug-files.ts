@@ -1,7 +1,8 @@
-import { readdir, rm, stat } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-import { openLadybugFile } from "../drivers/ladybug.ts";
+import type { LadybugHost } from "../drivers/ladybug-host.ts";
 import type { LadybugFile } from "../drivers/ladybug.ts";
 import { mapFileError } from "../drivers/sqlite.ts";
 import { StoreError } from "../errors.ts";
@@ -13,20 +14,23 @@ export type FileKey = Pick<Collection<unknown>, "name" | "generation">;
 export interface LadybugFilesOptions {
   /** The tenant's directory: files are `<collection>-<generation>-<build>.lbug` in it. */
   readonly directory: string;
-  readonly bufferPoolBytes: number;
-  readonly sizeMax: number;
+  readonly host: LadybugHost;
 }
 
-// LadybugDB keeps state by path, so a path once discarded is not used again in this process.
-const discarded = new Set<string>();
+interface Used {
+  readonly path: string;
+  readonly file: LadybugFile;
+}
 
-/**
- * The graph files of one tenant, each opened at its first use. A discarded file's successor gets the
- * next build number.
- */
+// What LadybugDB writes beside a file; without the file it means nothing.
+const BESIDE = [".shadow", ".tmp", ".wal"] as const;
+// Damaged files kept for whoever wants to know why; older ones go.
+const BROKEN_MAX = 2;
+
+/** The graph files of one tenant, each a handle from its first use on. */
 export class LadybugFiles {
   readonly #options: LadybugFilesOptions;
-  readonly #open = new Map<string, Promise<LadybugFile>>();
+  readonly #used = new Map<string, Used>();
 
   constructor(options: LadybugFilesOptions) {
     this.#options = options;
@@ -34,34 +38,61 @@ export class LadybugFiles {
 
   /** The collection's file, or `undefined` when it was never made. */
   async find(key: FileKey): Promise<LadybugFile | undefined> {
-    const open = this.#open.get(keyText(key));
-    if (open !== undefined) return await open;
+    const used = this.#used.get(keyText(key));
+    if (used !== undefined) return used.file;
     const build = (await this.#builds(key)).at(-1);
-    return build === undefined ? undefined : await this.#openOnce(key, build);
+    return build === undefined ? undefined : this.#use(key, build);
   }
 
   /** The collection's file, made where there is none. */
   async make(key: FileKey): Promise<LadybugFile> {
     const found = await this.find(key);
     if (found !== undefined) return found;
-    let build = 1;
-    while (discarded.has(this.#path(key, build))) build += 1;
-    return await this.#openOnce(key, build);
+    const path = this.#path(key, 1);
+    // A crash between removing a file and its log must not leave the log to the file's successor.
+    for (const ending of BESIDE) await this.#remove(`${path}${ending}`);
+    return this.#use(key, 1);
   }
 
-  /** Closes the collection's file and removes it; what does not exist is no error. */
+  /** Removes the collection's file and what was set aside; what does not exist is no error. */
   async discard(key: FileKey): Promise<void> {
-    const open = this.#open.get(keyText(key));
-    this.#open.delete(keyText(key));
-    if (open !== undefined) await (await open).close();
+    this.#used.delete(keyText(key));
     for (const build of await this.#builds(key)) {
       const path = this.#path(key, build);
-      discarded.add(path);
-      // The log last: without its file it means nothing.
-      for (const ending of ["", ".shadow", ".tmp", ".wal"]) {
-        await fileCall(`discard ${path}`, () => rm(`${path}${ending}`, { force: true }));
+      await this.#options.host.letGo(path);
+      await this.#remove(path);
+      for (const ending of BESIDE) await this.#remove(`${path}${ending}`);
+    }
+    for (const { name } of await this.#broken(key)) {
+      await this.#remove(join(this.#options.directory, name));
+    }
+  }
+
+  /**
+   * Renames a damaged file to `<name>.broken-<n>`, so that an empty one takes its place. Answers its
+   * new path; `undefined` when `file` is not in use any more, as somebody else did it.
+   */
+  async setAside(key: FileKey, file: LadybugFile): Promise<string | undefined> {
+    const used = this.#used.get(keyText(key));
+    if (used?.file !== file) return undefined;
+    this.#used.delete(keyText(key));
+    await this.#options.host.letGo(used.path);
+    const broken = await this.#broken(key);
+    const number = (broken.at(-1)?.number ?? 0) + 1;
+    const target = `${used.path}.broken-${number}`;
+    // The file first: a log without it is removed by `make`, but it would be replayed into a file alone.
+    for (const ending of ["", ...BESIDE]) {
+      if (!existsSync(`${used.path}${ending}`)) continue;
+      await fileCall(`set ${used.path} aside`, () =>
+        rename(`${used.path}${ending}`, `${target}${ending}`),
+      );
+    }
+    for (const old of broken) {
+      if (old.number <= number - BROKEN_MAX) {
+        await this.#remove(join(this.#options.directory, old.name));
       }
     }
+    return target;
   }
 
   /** Every collection that has a file. */
@@ -84,23 +115,32 @@ export class LadybugFiles {
     return bytes;
   }
 
+  /** Says that the files are not needed for now. */
   async close(): Promise<void> {
-    const files = [...this.#open.values()];
-    this.#open.clear();
-    for (const file of files) await (await file).close();
+    const used = [...this.#used.values()];
+    this.#used.clear();
+    for (const { path } of used) await this.#options.host.release(path);
   }
 
-  async #openOnce(key: FileKey, build: number): Promise<LadybugFile> {
-    const { bufferPoolBytes, sizeMax } = this.#options;
+  #use(key: FileKey, build: number): LadybugFile {
     const path = this.#path(key, build);
-    const opened = openLadybugFile({ path, bufferPoolBytes, sizeMax });
-    this.#open.set(keyText(key), opened);
-    try {
-      return await opened;
-    } catch (cause) {
-      this.#open.delete(keyText(key));
-      throw cause;
-    }
+    const file = this.#options.host.file(path);
+    this.#used.set(keyText(key), { path, file });
+    return file;
+  }
+
+  async #remove(path: string): Promise<void> {
+    await fileCall(`remove ${path}`, () => rm(path, { force: true }));
+  }
+
+  /** Names of what was set aside, with its logs, the oldest first. */
+  async #broken(key: FileKey): Promise<readonly { name: string; number: number }[]> {
+    const files = await this.#files(true);
+    return files
+      .filter((file) => keyText(file.key) === keyText(key))
+      .map(({ name }) => ({ name, number: Number(/\.broken-(\d+)/.exec(name)?.[1] ?? 0) }))
+      .filter(({ number }) => number > 0)
+      .sort((left, right) => left.number - right.number);
   }
 
   async #builds(key: FileKey): Promise<readonly number[]> {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 
 import { expect, test } from "vitest";
 
-import { openLadybugFile } from "../drivers/ladybug.ts";
+import { LadybugHost } from "../drivers/ladybug-host.ts";
 import { scopeFor } from "../testing/scope.ts";
 import { makeTemporaryDirectory } from "../testing/temporary-directory.ts";
 import { withoutPrivileges } from "../testing/without-privileges.ts";
@@ -33,9 +33,8 @@ describeGraph("ladybug", async () => {
     },
     childStore: childStore(directory.path),
     async alter(statement) {
-      const opened = await openLadybugFile({ path: file, bufferPoolBytes: 2 ** 25, sizeMax });
-      await opened.write("alter", (session) => session.run(statement));
-      await opened.close();
+      await using host = new LadybugHost({ bufferPoolBytes: 2 ** 25, sizeMax });
+      await host.file(file).write("alter", (session) => session.run(statement));
     },
     faults: {
       async corrupt(work) {

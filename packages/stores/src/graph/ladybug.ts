@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import type { GraphPlacement } from "@custody/contract/placement";
 
 import { DigestSums, hashText, rowHash } from "../content-form.ts";
+import { LadybugHost } from "../drivers/ladybug-host.ts";
 import type { LadybugFile, LadybugSession } from "../drivers/ladybug.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import { StoreError } from "../errors.ts";
@@ -27,14 +28,18 @@ export interface LadybugGraphOptions {
   readonly directory: string;
   /** Secret under which an owner's name becomes a file name; without it owner scopes are refused. */
   readonly ownerSalt?: Uint8Array;
-  /** Resident page cache of each open file; default 64 MiB. */
+  /** Resident page cache of each open file, at most; default 128 MiB. */
   readonly bufferPoolBytes?: number;
   /** Largest graph file, and the address space each reserves; default 16 GiB. */
   readonly sizeMax?: number;
-  /** Tenants whose files are kept open; default 4. */
+  /** Tenants whose files are kept open; default 2. */
   readonly openMax?: number;
   /** How long a search for paths or neighbours, or one step of a reconciliation, may take; default 30 s. */
   readonly searchMs?: number;
+  /** How long to wait for files that another process still holds; default 5 s. */
+  readonly lockWaitMs?: number;
+  /** LadybugDB's process is ended when it had nothing to do for so long; default 60 s. */
+  readonly idleMs?: number;
 }
 
 // LadybugDB refuses variable-length patterns of more than 30; trails of more than 16 edges are too many
@@ -42,44 +47,72 @@ export interface LadybugGraphOptions {
 const LIMITS: GraphLimits = { depthMax: 16, rowsMax: 10_000 };
 const STATEMENT_LENGTH_MAX = 64 * 1024;
 
+// LadybugDB holds pages of every table that a statement may touch, and a path without edge types may
+// touch all. With the 26 labels and 40 edge tables of the packs, 32 MiB refuse to load the example
+// evidence, 64 MiB refuse such a path over it, 96 MiB do both.
+const BUFFER_POOL_BYTES = 128 * 2 ** 20;
+const OPEN_MAX = 2;
+
 type GraphCollection = Collection<GraphPlacement>;
 
+/** The embedded graph store, and what measurements and tests want to know of it. */
+export interface LadybugGraphStore extends GraphStore {
+  /** The id of the process that LadybugDB works in, while there is one. */
+  readonly processId: number | undefined;
+}
+
 /**
- * Embedded graph store: one LadybugDB file per tenant and generation.
+ * Embedded graph store: one LadybugDB file per tenant and generation, all open in one process of their
+ * own, as LadybugDB can take down the process it works in.
  *
  * Readers work on a snapshot beside the one writer. Memory: `bufferPoolBytes` for each of `openMax`
- * tenants' files, at most.
+ * tenants' files, at most, and the process itself.
+ *
+ * A file that LadybugDB cannot work with is reported as `corrupt` to readers. The next `prepare` or
+ * `apply` renames it to `<name>.broken-<n>` and fails with `unavailable`, once: from then on the graph is
+ * empty, with checkpoint 0, and is filled again from the journal.
  */
-export async function openLadybugGraph(options: LadybugGraphOptions): Promise<GraphStore> {
-  const { bufferPoolBytes = 64 * 2 ** 20, sizeMax = 2 ** 34, searchMs = 30_000 } = options;
+export async function openLadybugGraph(options: LadybugGraphOptions): Promise<LadybugGraphStore> {
+  const { bufferPoolBytes = BUFFER_POOL_BYTES, sizeMax = 2 ** 34, searchMs = 30_000 } = options;
+  const { lockWaitMs = 5_000, idleMs = 60_000 } = options;
+  const host = new LadybugHost({ bufferPoolBytes, sizeMax, lockWaitMs, idleMs });
   const tenants = new TenantFiles<LadybugFiles>({
     directory: options.directory,
     file: "graph",
     ...(options.ownerSalt === undefined ? {} : { ownerSalt: options.ownerSalt }),
-    openMax: options.openMax ?? 4,
+    openMax: options.openMax ?? OPEN_MAX,
     open: async (path) =>
-      await Promise.resolve(
-        new LadybugFiles({ directory: dirname(path), bufferPoolBytes, sizeMax }),
-      ),
+      await Promise.resolve(new LadybugFiles({ directory: dirname(path), host })),
     close: (files) => files.close(),
   });
-  const store = new LadybugGraph(tenants, searchMs);
-  return await Promise.resolve(store);
+  return await Promise.resolve(new LadybugGraph({ tenants, host, searchMs }));
 }
 
-class LadybugGraph implements GraphStore {
+class LadybugGraph implements LadybugGraphStore {
   readonly role = "graph";
   readonly engine = "ladybug";
   readonly limits: GraphLimits = LIMITS;
   readonly #tenants: TenantFiles<LadybugFiles>;
+  readonly #host: LadybugHost;
   readonly #searchMs: number;
   readonly #models = new Map<string, GraphModel>();
   /** The model whose tables each open file is known to have. */
   readonly #defined = new WeakMap<LadybugFile, GraphModel>();
+  /** The checkpoint that callers believe each graph to have. */
+  readonly #told = new Map<string, number>();
 
-  constructor(tenants: TenantFiles<LadybugFiles>, searchMs: number) {
-    this.#tenants = tenants;
-    this.#searchMs = searchMs;
+  constructor(parts: {
+    readonly tenants: TenantFiles<LadybugFiles>;
+    readonly host: LadybugHost;
+    readonly searchMs: number;
+  }) {
+    this.#tenants = parts.tenants;
+    this.#host = parts.host;
+    this.#searchMs = parts.searchMs;
+  }
+
+  get processId(): number | undefined {
+    return this.#host.processId;
   }
 
   async prepare(scope: Scope, collection: GraphCollection): Promise<void> {
@@ -87,11 +120,15 @@ class LadybugGraph implements GraphStore {
   }
 
   async apply(...[scope, collection, delivery]: Parameters<GraphStore["apply"]>): Promise<void> {
+    const key = this.#key(scope, collection);
+    const toldCheckpoint = this.#told.get(key) ?? 0;
+    const { placements } = collection;
     await this.#write(scope, collection, async (file, model) => {
       await file.write(`apply ${collection.name}`, (session) =>
-        applyDelivery(session, { model, placements: collection.placements, delivery }),
+        applyDelivery(session, { model, placements, delivery, toldCheckpoint }),
       );
     });
+    this.#told.set(key, Math.max(delivery.checkpoint, this.#told.get(key) ?? 0));
   }
 
   async repair(): Promise<void> {
@@ -100,11 +137,14 @@ class LadybugGraph implements GraphStore {
   }
 
   async checkpoint(scope: Scope, collection: GraphCollection): Promise<number> {
-    return (await this.#read(scope, collection, readCheckpoint)) ?? 0;
+    const checkpoint = (await this.#read(scope, collection, readCheckpoint)) ?? 0;
+    this.#told.set(this.#key(scope, collection), checkpoint);
+    return checkpoint;
   }
 
   async discard(scope: Scope, collection: GraphCollection): Promise<void> {
     await this.#tenants.use(scope, (files) => files.discard(collection));
+    this.#told.delete(this.#key(scope, collection));
   }
 
   async digest(...[scope, collection, bucketSize]: Parameters<GraphStore["digest"]>) {
@@ -200,6 +240,7 @@ class LadybugGraph implements GraphStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tenants.closeAll();
+    await this.#host[Symbol.asyncDispose]();
   }
 
   async #write(
@@ -210,12 +251,24 @@ class LadybugGraph implements GraphStore {
     const model = this.#model(collection);
     await this.#tenants.use(scope, async (files) => {
       const file = await files.make(collection);
-      if (this.#defined.get(file) !== model) {
-        await file.define(tableStatements(model));
-        this.#defined.set(file, model);
+      try {
+        await this.#define(file, model);
+        await work(file, model);
+      } catch (cause) {
+        const isDamaged = cause instanceof StoreError && cause.code === "corrupt";
+        throw isDamaged ? await replaceDamaged(files, collection, { file, cause }) : cause;
       }
-      await work(file, model);
     });
+  }
+
+  async #define(file: LadybugFile, model: GraphModel): Promise<void> {
+    if (this.#defined.get(file) === model) return;
+    await file.define(tableStatements(model));
+    this.#defined.set(file, model);
+  }
+
+  #key(scope: Scope, { name, generation }: GraphCollection): string {
+    return `${this.#tenants.path(scope)} ${name} ${generation}`;
   }
 
   async #read<Result>(
@@ -227,7 +280,7 @@ class LadybugGraph implements GraphStore {
     return await this.#tenants.use(scope, async (files) => {
       const file = await files.find(collection);
       if (file === undefined) return undefined;
-      if (this.#defined.get(file) !== model) await this.prepare(scope, collection);
+      await this.#define(file, model);
       return await file.read(`read ${collection.name}`, this.#searchMs, (session) =>
         work(session, model),
       );
@@ -244,6 +297,21 @@ class LadybugGraph implements GraphStore {
     }
     return model;
   }
+}
+
+/** Sets a damaged file aside and answers the error that says so: trying again finds an empty graph. */
+async function replaceDamaged(
+  files: LadybugFiles,
+  collection: GraphCollection,
+  { file, cause }: { readonly file: LadybugFile; readonly cause: StoreError },
+): Promise<StoreError> {
+  const aside = await files.setAside(collection, file);
+  const where = aside === undefined ? "" : ` and was set aside as ${aside}`;
+  return new StoreError(
+    "unavailable",
+    `the graph ${collection.name} was damaged${where}; it begins empty and is filled again from the journal: ${cause.message}`,
+    { cause },
+  );
 }
 
 function checkRows(limit: number): void {

@@ -12,6 +12,10 @@ interface Pending {
   readonly reject: (cause: unknown) => void;
 }
 
+// Stores take one parsed record after another, so little survives a collection; V8's default of 48 MB
+// would be kept resident in each thread.
+const YOUNG_GENERATION_MB = 12;
+
 /**
  * StoreThread: one worker thread in which stores with synchronous drivers do their work.
  *
@@ -86,7 +90,10 @@ export class StoreThread implements AsyncDisposable {
   #start(): Worker {
     const worker = new Worker(new URL(`./store-worker${extension()}`, import.meta.url), {
       name: this.#name,
-      resourceLimits: { maxOldGenerationSizeMb: this.#heapMb },
+      resourceLimits: {
+        maxOldGenerationSizeMb: this.#heapMb,
+        maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
+      },
     });
     this.#generation += 1;
     worker.on("message", (response: Response) => this.#settle(worker, response));

@@ -8,7 +8,7 @@ import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
 import { rangeStart } from "../drivers/sqlite-rows.ts";
 import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";
 import { StoreError } from "../errors.ts";
-import { batchPrevious, batchRecords } from "../record-batch.ts";
+import { batchPreviousRecord, batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";
 import { ExactSum } from "./exact-sum.ts";
 import type { QueryColumn } from "./sqlite-columns.ts";
@@ -129,12 +129,11 @@ export function openSummary(
 
 /** Adds a batch's records, and takes back what they were before. */
 function foldBatch(fold: SummaryFold, batch: RecordBatch, checkpoint: number): void {
-  const records = batchRecords(batch);
-  const previous = batchPrevious(batch);
   for (const [index, sequence] of batch.sequences.entries()) {
     if (sequence <= checkpoint) continue;
-    if (previous[index] !== undefined) fold.retract(previous[index]);
-    if (batch.removed[index] !== 1) fold.add(records[index]);
+    const previous = batchPreviousRecord(batch, index);
+    if (previous !== undefined) fold.retract(previous);
+    if (batch.removed[index] !== 1) fold.add(batchRecord(batch, index));
   }
 }
 

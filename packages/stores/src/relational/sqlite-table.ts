@@ -7,7 +7,7 @@ import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
 import { rangeStart } from "../drivers/sqlite-rows.ts";
 import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";
 import { StoreError } from "../errors.ts";
-import { batchRecords } from "../record-batch.ts";
+import { batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";
 import { compileTable, rowContent } from "./content.ts";
 import { bindColumn, DECLARED_TYPES, readColumn } from "./sqlite-columns.ts";
@@ -70,7 +70,6 @@ export function openTable(
   const replace = database.prepare(upsert(""));
   const remove = database.prepare(`DELETE FROM ${table} WHERE _id = ? AND _sequence < ?`);
   const write = (batch: RecordBatch, { checkpoint, isForced, removed }: TableWriteRules): void => {
-    const records = batchRecords(batch);
     for (const [index, id] of batch.ids.entries()) {
       const sequence = batch.sequences[index] ?? 0;
       if (!isForced && sequence <= checkpoint) continue;
@@ -78,7 +77,7 @@ export function openTable(
         remove.run(id, isForced ? Number.MAX_SAFE_INTEGER : sequence);
         removed.set(id, sequence);
       } else if ((removed.get(id) ?? 0) <= sequence) {
-        const record = records[index];
+        const record = batchRecord(batch, index);
         const cells = columns.map(({ take }) => bindColumn(take(record)));
         (isForced ? replace : put).run(id, sequence, ...cells);
       }

@@ -1,4 +1,4 @@
-import { batchRecords } from "../record-batch.ts";
+import { batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";
 import type { SearchMapping } from "./content.ts";
 import type { SearchWriter } from "./sqlite-table.ts";
@@ -37,7 +37,6 @@ function writeBatch(
   { checkpoint, isForced }: WriteRules,
   removed: Map<string, number>,
 ): number {
-  const records = batchRecords(batch);
   const stale: number[] = [];
   const fresh: { readonly n: number; readonly texts: readonly string[] }[] = [];
   let n = writer.last();
@@ -57,8 +56,9 @@ function writeBatch(
       continue;
     }
     if ((removed.get(id) ?? 0) > sequence) continue;
-    const texts = mapping.texts(records[index]);
-    const row = { n: n + 1, id, sequence, filters: mapping.filters(records[index]) };
+    const record = batchRecord(batch, index);
+    const texts = mapping.texts(record);
+    const row = { n: n + 1, id, sequence, filters: mapping.filters(record) };
     if (!writer.insertRow(row, texts)) {
       if (!drop(id, sequence)) continue;
       writer.insertRow(row, texts);

@@ -7,7 +7,7 @@ import type { DuckdbOptions } from "../drivers/duckdb-pool.ts";
 import type { DuckdbPart } from "../drivers/duckdb-protocol.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
-import { batchRecords } from "../record-batch.ts";
+import { batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";
 import { compileSeriesPoints } from "./content.ts";
 import type { SeriesPoint } from "./content.ts";
@@ -125,7 +125,6 @@ interface Row {
 }
 
 function packPart(packer: Packer, batch: RecordBatch, indexes: readonly number[]): DuckdbPart {
-  const records = batchRecords(batch);
   const rows: Row[] = [];
   let hasRemoved = false;
   for (const index of indexes) {
@@ -133,7 +132,7 @@ function packPart(packer: Packer, batch: RecordBatch, indexes: readonly number[]
     if (batch.removed[index] === 1) hasRemoved = true;
     else {
       const observedAt = batch.observedAt[index] ?? Number.NaN;
-      const points = packer.points({ id, fields: records[index], observedAt });
+      const points = packer.points({ id, fields: batchRecord(batch, index), observedAt });
       const sequence = batch.sequences[index] ?? 0;
       rows.push(...points.map((point, ordinal) => ({ id, sequence, ordinal, point })));
     }

@@ -56,7 +56,7 @@ async function listBlobs(session: Session, prefix: string, options: ListArgument
   await show(blobs, () => {
     if (blobs.length === 0) return "there is no such key\n";
     const table = renderTable(
-      [{ title: "key" }, { title: "bytes", align: "right" }, { title: "written" }],
+      [{ title: "key", isWhole: true }, { title: "bytes", align: "right" }, { title: "written" }],
       blobs.map(({ key, bytes, modifiedAt }) => [
         { text: key, style: "name" },
         formatBytes(bytes),

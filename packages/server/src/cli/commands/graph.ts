@@ -103,7 +103,7 @@ async function showNeighbours(
     const table = renderTable(
       [
         { title: "edge" },
-        { title: "node" },
+        { title: "node", isWhole: true },
         { title: "records", align: "right" },
         { title: "properties" },
       ],

@@ -62,7 +62,10 @@ async function list(session: Session, { role, limit }: QuarantineArguments): Pro
   await show(rows, () => {
     if (rows.length === 0) return "the quarantine is empty\n";
     return renderTable(
-      ["store", "type", "id", "entry", "since", "reason"].map((title) => ({ title })),
+      ["store", "type", "id", "entry", "since", "reason"].map((title) => ({
+        title,
+        isWhole: title === "id",
+      })),
       rows.map((row) => [
         { text: row.role, style: "name" },
         row.type,

@@ -132,8 +132,10 @@ async function collectPage(limit: number, from: string | undefined, ask: Ask): P
   return { ...page, records };
 }
 
-// More columns than this are unreadable; --fields chooses.
+// More columns than this are unreadable, and narrower ones too; --fields chooses.
 const COLUMNS_SHOWN = 6;
+const COLUMN_WIDTH = 20;
+const ID_WIDTH = 28;
 
 function renderRecords(
   session: Session,
@@ -142,7 +144,9 @@ function renderRecords(
 ): string {
   const { paint, terminal } = session;
   if (page.records.length === 0) return "no record meets that\n";
-  const names = fields ?? chooseFields(page.records);
+  const room = Math.floor((terminal.columns - ID_WIDTH) / COLUMN_WIDTH);
+  const most = Math.min(COLUMNS_SHOWN, Math.max(1, room));
+  const names = fields ?? chooseFields(page.records).slice(0, most);
   const columns = names.map((name) => {
     const read = compilePath(name);
     const values = page.records.map(({ fields: record }) => {
@@ -153,7 +157,7 @@ function renderRecords(
   });
   const table = renderTable(
     [
-      { title: "id" },
+      { title: "id", isWhole: true },
       ...columns.map(({ name, isRight }) => ({
         title: name,
         align: isRight ? ("right" as const) : ("left" as const),
@@ -179,5 +183,5 @@ function chooseFields(records: readonly FoundRecord[]): readonly string[] {
       if (isShort && !name.includes(".") && !name.endsWith("[]")) names.add(name);
     }
   }
-  return [...names].slice(0, COLUMNS_SHOWN);
+  return [...names];
 }

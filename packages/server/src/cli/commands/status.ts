@@ -64,7 +64,8 @@ function renderStatus({ paint, terminal, settings }: Session, status: TenantStat
       formatNumber(one.records),
       formatBytes(one.bytes),
       { text: one.lag === 0 ? text : `${text}, ${countOf(one.lag, "entry", "entries")}`, style },
-      { text: one.encrypted, style: "faint" as const },
+      // The first words say what; --json has the whole sentence.
+      { text: one.encrypted.split(/[:;]/)[0] ?? "", style: "faint" as const },
     ];
   });
   const table = renderTable(

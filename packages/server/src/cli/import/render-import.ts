@@ -50,7 +50,10 @@ export function renderImport(
       .slice(0, REJECTIONS_SHOWN)
       .map(({ at, reason }) => `${path}, ${at}: ${reason}`),
   );
-  const failures = failed.map(({ path, fault }) => `${path}: ${fault.message}`);
+  // A single failure is told once, as the command's error.
+  const failures = (failed.length > 1 ? failed : []).map(
+    ({ path, fault }) => `${path}: ${fault.message}`,
+  );
   return [
     imported.length === 0 ? "" : table,
     ...rejections.map((line) => `${paint("warning", "rejected")} ${visibleText(line)}\n`),

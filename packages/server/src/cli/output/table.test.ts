@@ -40,3 +40,11 @@ test("what does not fit is cut from the widest column", () => {
 test("a cell cannot break out of its line", () => {
   expect(renderTable([{ title: "a" }], [["x\ny"]], { ...plain, isBare: true })).toBe("  x⏎y\n");
 });
+
+test("an id is never cut, whatever the width", () => {
+  const columns = [{ title: "", isWhole: true }, { title: "" }];
+  const rows = [["01a1fd22-0091-7b53-9258-f29b79aa92c7", "a long value that is cut"]];
+  expect(renderTable(columns, rows, { ...plain, width: 50, isBare: true })).toBe(
+    "  01a1fd22-0091-7b53-9258-f29b79aa92c7  a long va…\n",
+  );
+});

@@ -7,6 +7,8 @@ export type TableCell = string | { readonly text: string; readonly style: Style 
 export interface TableColumn {
   readonly title: string;
   readonly align?: "left" | "right";
+  /** True for what is copied from the table, such as ids: it is never cut. */
+  readonly isWhole?: boolean;
 }
 
 export interface TableOptions {
@@ -35,7 +37,7 @@ export function renderTable(
   const wanted = columns.map((_, index) =>
     all.reduce((width, row) => Math.max(width, textWidth(row[index]?.text ?? "")), 0),
   );
-  const widths = fit(wanted, options.width - indent - GAP * (columns.length - 1));
+  const widths = fit(wanted, columns, options.width - indent - GAP * (columns.length - 1));
   const line = (row: readonly { readonly text: string; readonly style: Style }[]): string => {
     const parts = row.map(({ text, style }, index) => {
       const width = widths[index] ?? 0;
@@ -55,15 +57,27 @@ function clean(cell: TableCell): { readonly text: string; readonly style: Style 
   return { text: visibleText(cell.text), style: cell.style };
 }
 
-/** Takes from the widest columns until the row fits. */
-function fit(wanted: readonly number[], available: number): readonly number[] {
+/** Takes from the widest columns that may be cut until the row fits. */
+function fit(
+  wanted: readonly number[],
+  columns: readonly TableColumn[],
+  available: number,
+): readonly number[] {
   const widths = [...wanted];
+  const open = widths
+    .keys()
+    .filter((index) => columns[index]?.isWhole !== true)
+    .toArray();
   let over = widths.reduce((sum, width) => sum + width, 0) - available;
   while (over > 0) {
-    const widest = widths.indexOf(Math.max(...widths));
+    const widest = open.reduce(
+      (a, b) => ((widths[b] ?? 0) > (widths[a] ?? 0) ? b : a),
+      open[0] ?? -1,
+    );
     const width = widths[widest] ?? 0;
     if (width <= CELL_WIDTH_MIN) break;
-    const second = Math.max(CELL_WIDTH_MIN, ...widths.filter((_, index) => index !== widest));
+    const others = open.filter((index) => index !== widest).map((index) => widths[index] ?? 0);
+    const second = Math.max(CELL_WIDTH_MIN, ...others);
     const take = Math.min(over, Math.max(1, width - second), width - CELL_WIDTH_MIN);
     widths[widest] = width - take;
     over -= take;

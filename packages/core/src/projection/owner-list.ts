@@ -1,0 +1,156 @@
+import type { JournalStore } from "@custody/stores/relational/journal";
+import type { Scope } from "@custody/stores/scope";
+
+import { CoreError } from "../errors.ts";
+import { BoundedMap } from "../journal/bounded-map.ts";
+import { aeadOpen, aeadSeal, counterNonce, deriveKey, SALT_BYTES } from "../journal/format/aead.ts";
+import { associatedData } from "../journal/format/associated-data.ts";
+import type { KeyService } from "../keys/key-service.ts";
+import type { Runtime } from "../runtime.ts";
+import type { ProjectedRole } from "../stores.ts";
+
+export interface OwnerListParts {
+  readonly journal: JournalStore;
+  readonly keys: Pick<KeyService, "hashKey">;
+  readonly runtime: Pick<Runtime, "random">;
+}
+
+/** A build of a projection that is kept in a file per owner. */
+export interface OwnedCollection {
+  readonly role: ProjectedRole;
+  readonly name: string;
+  readonly generation: number;
+}
+
+/** The owners of one collection, as they are in memory. */
+interface KnownOwners {
+  /** In the order they came, which never changes. */
+  readonly names: string[];
+  readonly known: Set<string>;
+  /** The last write: whoever relies on a name waits for it. */
+  written: Promise<void>;
+}
+
+// Names of one stored value: a new owner rewrites at most so many.
+const NAMES_PER_VALUE = 256;
+// Lists kept in memory; one of 10,000 owners takes about 1 MB, and few have so many.
+const LISTS_MAX = 256;
+
+/**
+ * OwnerList: whose files a collection is kept in.
+ *
+ * Kept in the journal store's small named values, sealed: neither a file's name nor a table tells who
+ * the owners are. Names are written before the first row, so no file is ever forgotten.
+ */
+export class OwnerList {
+  readonly #parts: OwnerListParts;
+  readonly #lists = new BoundedMap<string, Promise<KnownOwners>>(LISTS_MAX);
+
+  constructor(parts: OwnerListParts) {
+    this.#parts = parts;
+  }
+
+  /** The owners of a collection in the order they came. */
+  async names(scope: Scope, collection: OwnedCollection): Promise<readonly string[]> {
+    return (await this.#list(scope, collection)).names;
+  }
+
+  async has(scope: Scope, collection: OwnedCollection, owner: string): Promise<boolean> {
+    return (await this.#list(scope, collection)).known.has(owner);
+  }
+
+  /** Writes an owner down; resolves when it is durable. Again changes nothing. */
+  async add(scope: Scope, collection: OwnedCollection, owner: string): Promise<void> {
+    const list = await this.#list(scope, collection);
+    if (!list.known.has(owner)) {
+      list.names.push(owner);
+      list.known.add(owner);
+      const number = Math.floor((list.names.length - 1) / NAMES_PER_VALUE);
+      const names = list.names.slice(number * NAMES_PER_VALUE);
+      list.written = list.written.then(() => this.#write(scope, collection, number, names));
+    }
+    try {
+      await list.written;
+    } catch (cause) {
+      this.#lists.delete(listKey(scope, collection));
+      throw cause;
+    }
+  }
+
+  /** Forgets a collection's owners, after their rows are gone. */
+  async drop(scope: Scope, collection: OwnedCollection): Promise<void> {
+    const { journal } = this.#parts;
+    this.#lists.delete(listKey(scope, collection));
+    for (const { name } of await journal.listState(scope, prefixOf(collection))) {
+      await journal.putState(scope, name, undefined);
+    }
+  }
+
+  /** Every owner of any collection of a role. */
+  async inRole(scope: Scope, role: ProjectedRole): Promise<readonly string[]> {
+    const stored = await this.#parts.journal.listState(scope, `owners/${role}/`);
+    const names = new Set<string>();
+    for (const { name, value } of stored) {
+      for (const owner of await this.#open(scope, name, value)) names.add(owner);
+    }
+    return [...names];
+  }
+
+  #list(scope: Scope, collection: OwnedCollection): Promise<KnownOwners> {
+    const key = listKey(scope, collection);
+    return this.#lists.getOrMake(key, () => this.#read(scope, collection));
+  }
+
+  async #read(scope: Scope, collection: OwnedCollection): Promise<KnownOwners> {
+    const names: string[] = [];
+    const stored = await this.#parts.journal.listState(scope, prefixOf(collection));
+    const inOrder = stored.toSorted((left, right) => (left.name < right.name ? -1 : 1));
+    for (const { name, value } of inOrder) names.push(...(await this.#open(scope, name, value)));
+    return { names, known: new Set(names), written: Promise.resolve() };
+  }
+
+  async #write(
+    scope: Scope,
+    collection: OwnedCollection,
+    number: number,
+    names: readonly string[],
+  ): Promise<void> {
+    const name = `${prefixOf(collection)}${String(number).padStart(8, "0")}`;
+    await this.#parts.journal.putState(scope, name, await this.#seal(scope, name, names));
+  }
+
+  async #seal(scope: Scope, name: string, names: readonly string[]): Promise<string> {
+    const salt = this.#parts.runtime.random(SALT_BYTES);
+    const input = await this.#input(scope, name, salt);
+    const sealed = aeadSeal(input, Buffer.from(JSON.stringify(names)));
+    return Buffer.concat([salt, sealed]).toString("base64");
+  }
+
+  async #open(scope: Scope, name: string, value: string): Promise<readonly string[]> {
+    const bytes = Buffer.from(value, "base64");
+    const input = await this.#input(scope, name, bytes.subarray(0, SALT_BYTES));
+    const opened = aeadOpen(input, bytes.subarray(SALT_BYTES));
+    if (opened !== undefined) return JSON.parse(opened.toString("utf8")) as readonly string[];
+    throw new CoreError("damaged", `the list of owners ${name} of ${scope.tenant} does not open`, {
+      at: name,
+    });
+  }
+
+  /** Each value has a salt, hence a key, of its own: the counter needs to count to nothing but zero. */
+  async #input(scope: Scope, name: string, salt: Uint8Array): Promise<Parameters<typeof aeadSeal>[0]> {
+    const hashKey = await this.#parts.keys.hashKey(scope.tenant);
+    return {
+      key: deriveKey(hashKey, salt, associatedData("custody owner list v1")),
+      nonce: counterNonce(0),
+      associated: associatedData(scope.tenant, name),
+    };
+  }
+}
+
+function prefixOf({ role, name, generation }: OwnedCollection): string {
+  return `owners/${role}/${name}/${generation}/`;
+}
+
+function listKey(scope: Scope, collection: OwnedCollection): string {
+  return `${scope.tenant}/${prefixOf(collection)}`;
+}

@@ -1,0 +1,163 @@
+import { ChildEndedError } from "./child-process.ts";
+import type { CallableChild } from "./child-process.ts";
+import type { LadybugSide, LadybugStatementRequest } from "./ladybug-protocol.ts";
+import { mapLadybugError } from "./ladybug.ts";
+import type {
+  LadybugAnswer,
+  LadybugFile,
+  LadybugParameters,
+  LadybugQuestion,
+  LadybugRow,
+  LadybugSession,
+} from "./ladybug.ts";
+
+/** Where a file is open: in which process, under which number. */
+export interface LadybugPlace {
+  readonly child: CallableChild;
+  readonly file: number;
+}
+
+/** What a file needs of its host. */
+export interface LadybugFileHost {
+  /** Runs work while the file is open; the process is not ended meanwhile. */
+  use<Result>(work: (place: LadybugPlace) => Promise<Result>): Promise<Result>;
+  onWritten(): void;
+  /** Told when the process crashed during a write; answers what to throw. */
+  onCrash(cause: ChildEndedError): Error;
+}
+
+// A statement of ours is at most some thousand rows: seconds. What takes longer than this has stopped.
+const WRITE_MS_MAX = 600_000;
+// A read is interrupted in the process after its time; where it does not heed that, the process is ended.
+const INTERRUPT_GRACE_MS = 5_000;
+
+/** A LadybugDB file that is open in another process: only statements, parameters and rows go there. */
+export class RemoteLadybugFile implements LadybugFile {
+  readonly #path: string;
+  readonly #host: LadybugFileHost;
+  readonly #last: Record<LadybugSide, Promise<unknown>>;
+
+  constructor(path: string, host: LadybugFileHost) {
+    this.#path = path;
+    this.#host = host;
+    this.#last = { writer: Promise.resolve(), reader: Promise.resolve() };
+  }
+
+  async write<Result>(
+    doing: string,
+    work: (session: LadybugSession) => Promise<Result>,
+  ): Promise<Result> {
+    return await this.#written(doing, (session) =>
+      inTransaction(session, "BEGIN TRANSACTION", work),
+    );
+  }
+
+  async read<Result>(
+    doing: string,
+    timeMs: number,
+    work: (session: LadybugSession) => Promise<Result>,
+  ): Promise<Result> {
+    return await this.#exclusive("reader", doing, (place) =>
+      inTransaction(
+        new RemoteSession(place, "reader", timeMs),
+        "BEGIN TRANSACTION READ ONLY",
+        work,
+      ),
+    );
+  }
+
+  async define(statements: readonly string[]): Promise<void> {
+    await this.#written("make tables", async (session) => {
+      for (const statement of statements) await session.direct(statement);
+    });
+  }
+
+  async checkpoint(): Promise<void> {
+    await this.#written("checkpoint", (session) => session.direct("CHECKPOINT"));
+  }
+
+  async #written<Result>(
+    doing: string,
+    work: (session: RemoteSession) => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      const result = await this.#exclusive("writer", doing, (place) =>
+        work(new RemoteSession(place, "writer")),
+      );
+      this.#host.onWritten();
+      return result;
+    } catch (cause) {
+      throw cause instanceof ChildEndedError && cause.isCrash ? this.#host.onCrash(cause) : cause;
+    }
+  }
+
+  /** Runs work when all earlier work on this side has ended, and maps what it throws. */
+  async #exclusive<Result>(
+    side: LadybugSide,
+    doing: string,
+    work: (place: LadybugPlace) => Promise<Result>,
+  ): Promise<Result> {
+    const turn = this.#last[side].then(() => this.#host.use(work));
+    this.#last[side] = turn.catch(() => undefined);
+    try {
+      return await turn;
+    } catch (cause) {
+      throw mapLadybugError(`${doing} in ${this.#path}`, cause);
+    }
+  }
+}
+
+async function inTransaction<Result>(
+  session: LadybugSession,
+  begin: string,
+  work: (session: LadybugSession) => Promise<Result>,
+): Promise<Result> {
+  await session.direct(begin);
+  try {
+    const result = await work(session);
+    await session.direct("COMMIT");
+    return result;
+  } catch (cause) {
+    // A failed statement may have ended the transaction already; then there is nothing to roll back.
+    await session.direct("ROLLBACK").catch(() => []);
+    throw cause;
+  }
+}
+
+class RemoteSession implements LadybugSession {
+  readonly #place: LadybugPlace;
+  readonly #side: LadybugSide;
+  readonly #timeMs: number | undefined;
+
+  constructor(place: LadybugPlace, side: LadybugSide, timeMs?: number) {
+    this.#place = place;
+    this.#side = side;
+    this.#timeMs = timeMs;
+  }
+
+  async direct(statement: string): Promise<readonly LadybugRow[]> {
+    return (await this.#call("direct", { statement, parameters: {}, rowsMax: ALL })).rows;
+  }
+
+  async run(statement: string, parameters: LadybugParameters = {}): Promise<readonly LadybugRow[]> {
+    return (await this.#call("run", { statement, parameters, rowsMax: ALL })).rows;
+  }
+
+  async ask(question: LadybugQuestion): Promise<LadybugAnswer> {
+    return await this.#call("ask", question);
+  }
+
+  async #call(
+    how: LadybugStatementRequest["how"],
+    question: LadybugQuestion,
+  ): Promise<LadybugAnswer> {
+    const { child, file } = this.#place;
+    const timeMs = this.#timeMs;
+    const limit = timeMs === undefined ? {} : { timeMs };
+    const request: LadybugStatementRequest = { file, side: this.#side, how, ...question, ...limit };
+    const answerMs = timeMs === undefined ? WRITE_MS_MAX : timeMs + INTERRUPT_GRACE_MS;
+    return (await child.call(request, answerMs)) as LadybugAnswer;
+  }
+}
+
+const ALL = Number.POSITIVE_INFINITY;
