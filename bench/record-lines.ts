@@ -13,28 +13,36 @@ export interface LineBatch {
   readonly lines: readonly Buffer[];
 }
 
-/** Reads a file in batches of so many lines, holding little more than one of them. */
+/** Reads a file in batches of so many lines. A batch's bytes are good until the next one is asked for. */
 export function* lineBatches(path: string, linesMax: number): Generator<LineBatch> {
   const file = openSync(path, "r");
   let first = 1;
-  let pending = Buffer.alloc(0);
+  // One buffer for the whole file: a new one each time would be the collector's main work.
+  let buffer = Buffer.allocUnsafeSlow(2 * READ_BYTES);
+  let length = 0;
   try {
     for (let isEnd = false; !isEnd;) {
-      const longer = Buffer.allocUnsafeSlow(pending.length + READ_BYTES);
-      const read = readSync(file, longer, pending.length, READ_BYTES, null);
-      longer.set(pending);
-      pending = longer.subarray(0, pending.length + read);
+      if (length + READ_BYTES > buffer.length) {
+        const longer = Buffer.allocUnsafeSlow(2 * (length + READ_BYTES));
+        longer.set(buffer.subarray(0, length));
+        buffer = longer;
+      }
+      const read = readSync(file, buffer, length, READ_BYTES, null);
       isEnd = read === 0;
+      length += read;
+      let rest = buffer.subarray(0, length);
       for (
-        let ends = lineEnds(pending, linesMax);
+        let ends = lineEnds(rest, linesMax);
         ends.length === linesMax || (isEnd && ends.length > 0);
-        ends = lineEnds(pending, linesMax)
+        ends = lineEnds(rest, linesMax)
       ) {
-        const batch = batchOf(first, pending, ends);
+        const batch = batchOf(first, rest, ends);
         yield batch;
         first += ends.length;
-        pending = pending.subarray(batch.bytes.length);
+        rest = rest.subarray(batch.bytes.length);
       }
+      length = rest.length;
+      buffer.set(rest);
     }
   } finally {
     closeSync(file);

@@ -79,7 +79,7 @@ describe("a process killed with SIGKILL", () => {
       for (const line of printed) {
         const first = Number(line.split(" ")[0]);
         const id = `r${String(first + 19).padStart(7, "0")}`;
-        expect(await custody.get(scope, "redteam/session_evidence", id), id).toBeDefined();
+        expect((await custody.get(scope, "redteam/session_evidence", id))?.id).toBe(id);
       }
       await checkPromises(custody);
       const { count } = await custody.count(scope, "redteam/session_evidence");

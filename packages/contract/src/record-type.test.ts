@@ -101,6 +101,35 @@ describe("record types", () => {
     );
   });
 
+  test("a type that is kept per owner names the owner's field, and no other type does", () => {
+    const owned = { ...plain, scope: "owner", owner: "who" } as const;
+    expect(defineRecordType(owned).owner).toBe("who");
+    const { owner: _, ...unnamed } = owned;
+    expect(() => defineRecordType(unnamed)).toThrow(/needs the field of its owner/);
+    expect(() => defineRecordType({ ...plain, owner: "who" })).toThrow(
+      expect.objectContaining(refused),
+    );
+    expect(() => defineRecordType({ ...plain, scope: "shared", owner: "who" })).toThrow(
+      /only a type of scope owner/,
+    );
+    expect(() => defineRecordType({ ...owned, owner: "scores[].name" })).toThrow(/one owner/);
+    // @ts-expect-error there is no field `whose`
+    expect(() => defineRecordType({ ...owned, owner: "whose" })).toThrow(/no field whose/);
+  });
+
+  test("a type that is kept per owner has no place where owners are not apart", () => {
+    const owned = { ...plain, scope: "owner", owner: "who" } as const;
+    const graph = { nodes: [{ label: "Note", id: "id" }] } as const;
+    expect(() => defineRecordType({ ...owned, placements: { graph } })).toThrow(/graph/);
+    expect(() =>
+      defineRecordType({
+        ...owned,
+        mode: "transactional",
+        placements: { relational: { table: "notes", columns: {} } },
+      }),
+    ).toThrow(/transactional/);
+  });
+
   test("a personal field may be no tag and no event fact", () => {
     const personal = { fields: ["who"], subject: "who" } as const;
     expect(() =>

@@ -18,9 +18,11 @@ import { collect, compact } from "./operations/compact.ts";
 import { createQuarantine } from "./operations/quarantine-operations.ts";
 import { reconcile } from "./operations/reconcile.ts";
 import { readStatus } from "./operations/status.ts";
-import { requirePosition, trace } from "./operations/trace.ts";
+import { requireRecord, trace } from "./operations/trace.ts";
 import { DeliverySource } from "./projection/delivery-source.ts";
 import type { DeliveryLimits } from "./projection/delivery-source.ts";
+import { OwnerList } from "./projection/owner-list.ts";
+import { tenantScope } from "./projection/owner-scope.ts";
 import { ProjectionRunner } from "./projection/projection-runner.ts";
 import type { Projection } from "./projection/projections.ts";
 import { proveLine } from "./proof/prove.ts";
@@ -69,8 +71,8 @@ export const CUSTODY_SETTINGS: CustodySettings = {
   isSealed: true,
   isHeadAwaited: false,
   acceptLoss: false,
-  recentBytesMax: 48 * 1024 * 1024,
-  delivery: { recordsMax: 4_000, bytesMax: 16 * 1024 * 1024 },
+  recentBytesMax: 16 * 1024 * 1024,
+  delivery: { recordsMax: 2_000, bytesMax: 8 * 1024 * 1024 },
 };
 
 /** Puts the parts together to the library's one object. */
@@ -92,8 +94,10 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
   });
   const source = new DeliverySource(journalStore, reader, settings.delivery);
   const { onProjected, onNotice } = parts;
+  const owners = new OwnerList({ journal: journalStore, keys, runtime });
   const runner = new ProjectionRunner({
     registry,
+    owners,
     stores,
     journal: journalStore,
     source,
@@ -113,14 +117,8 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     runtime,
     onCommit,
   });
-  const accepted = new Set<string>();
-  const accept = async (scope: Scope): Promise<void> => {
-    if (accepted.has(scope.tenant)) return;
-    await acceptTypes(journalStore, scope, registry, { acceptLoss: settings.acceptLoss });
-    accepted.add(scope.tenant);
-    // What writers that died have left behind goes before anything new is written.
-    await collect({ journal: journalStore, blob, lines, reader, runtime }, scope);
-  };
+  const collected = { journal: journalStore, blob, lines, reader, runtime };
+  const accept = typeAcceptor(collected, registry, settings.acceptLoss);
   const context = {
     ...parts,
     registry,
@@ -136,6 +134,7 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     audit: new AuditLog(journal, runtime),
     readiness: new Readiness({
       runner,
+      owners,
       journal: journalStore,
       runtime,
       isHeadAwaited: settings.isHeadAwaited,
@@ -143,6 +142,22 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     originals: new OriginalFiles({ blob: () => stores.blob(), keys, runtime, isSealed }),
   };
   return assemble(context);
+}
+
+/** Looks at a tenant's types before the tenant's first write. */
+function typeAcceptor(
+  parts: Parameters<typeof collect>[0],
+  registry: TypeRegistry,
+  acceptLoss: boolean,
+): (scope: Scope) => Promise<void> {
+  const accepted = new Set<string>();
+  return async (scope) => {
+    if (accepted.has(scope.tenant)) return;
+    await acceptTypes(parts.journal, scope, registry, { acceptLoss });
+    accepted.add(scope.tenant);
+    // What writers that died have left behind goes before anything new is written.
+    await collect(parts, scope);
+  };
 }
 
 type Context = Omit<CustodyParts, "onProjected"> & {
@@ -219,11 +234,11 @@ function signalling(context: Context): Pick<Custody, "events" | "queue" | "cache
     events: {
       topics: () => topicsOf(registry),
       read: async (scope, topic, { after = "0", limit = 100 } = {}) =>
-        (await stream()).read(scope, topic, { after, limit }),
+        (await stream()).read(tenantScope(scope), topic, { after, limit }),
       poll: async (scope, topic, group, limit = 100) =>
-        (await stream()).poll(scope, topic, group, limit),
+        (await stream()).poll(tenantScope(scope), topic, group, limit),
       acknowledge: async (scope, topic, group, offset) =>
-        (await stream()).acknowledge(scope, topic, group, offset),
+        (await stream()).acknowledge(tenantScope(scope), topic, group, offset),
     },
     queue: () => stores.queue(),
     cache: () => stores.cache(),
@@ -236,8 +251,9 @@ function proving(context: Context): Pick<Custody, "trace" | "proof" | "verify"> 
     trace: (scope, type, id) => trace(context, scope, type, id),
     proof: (scope, type, id) =>
       audit.around(scope, { action: "proof", resource: `${type} ${id}` }, async () => {
-        const home = registry.home(scope, registry.require(type));
-        return proveLine(context, home, await requirePosition(journal, home, type, id));
+        const declared = registry.require(type);
+        const { position } = await requireRecord(context, scope, declared, id);
+        return proveLine(context, registry.home(scope, declared), position);
       }),
     verify: async (scope, options = {}) => {
       const tenants = options.allTenants === true ? await journal.tenants() : [scope.tenant];
@@ -260,7 +276,7 @@ function operating(
 > {
   const { audit, runner, accept } = context;
   return {
-    status: (scope) => readStatus(context, scope),
+    status: (scope) => readStatus(context, tenantScope(scope)),
     types: (scope) => describeTypes(context, scope),
     catchUp: async (scope, roles) => {
       await accept(scope);
@@ -275,7 +291,7 @@ function operating(
       audit.around(
         scope,
         { action: "reconcile", resource: options.roles?.join(" ") ?? "all" },
-        () => reconcile(context, scope, options),
+        () => reconcile(context, tenantScope(scope), options),
       ),
     quarantine: createQuarantine(context),
     compact: (scope) =>

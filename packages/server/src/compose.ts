@@ -5,6 +5,7 @@ import { createCustody, CUSTODY_SETTINGS } from "@custody/core/create-custody";
 import type { CustodySettings } from "@custody/core/create-custody";
 import type { Custody } from "@custody/core/custody";
 import { createKeyFile, recoverKeyFile as recoverRootKey } from "@custody/core/keys/root-key-file";
+import type { KeyService } from "@custody/core/keys/key-service";
 import { openLocalKeyService } from "@custody/core/keys/local-key-service";
 import type { Projection } from "@custody/core/projection/projections";
 import type { ProjectedRole, ProjectedStoresByRole, Stores } from "@custody/core/stores";
@@ -69,7 +70,14 @@ export async function recoverKeyFile(options: {
  * @throws StoreError `unavailable` naming the process that has it open; CoreError `usage`, `no-key`.
  */
 export async function openCustody(options: OpenCustodyOptions): Promise<Custody> {
-  const { dataDirectory, keyFile, packs = PACKS, acceptLoss = false, onProjected, onNotice } = options;
+  const {
+    dataDirectory,
+    keyFile,
+    packs = PACKS,
+    acceptLoss = false,
+    onProjected,
+    onNotice,
+  } = options;
   requireDataDirectory(dataDirectory);
   const runtime = nodeRuntime();
   const command = process.argv
@@ -85,7 +93,7 @@ export async function openCustody(options: OpenCustodyOptions): Promise<Custody>
     });
     return await createCustody({
       packs,
-      stores: embeddedStores(dataDirectory, lock),
+      stores: embeddedStores(dataDirectory, lock, keys),
       keys,
       runtime,
       reading: {
@@ -114,10 +122,12 @@ const PLACES = {
 } as const satisfies Record<ProjectedRole, { thread: string; module: string; open: string }>;
 
 const HEAP_MB = 128;
+// A DuckDB process takes up to some 150 MB, and with a file per owner there may be any number of files.
+const DUCKDB_PROCESSES_MAX = 3;
 const CACHE_BYTES = 16 * 1024 * 1024;
 
 /** The embedded engines, each opened when it is first asked for. */
-function embeddedStores(directory: string, lock: DirectoryLock): Stores {
+function embeddedStores(directory: string, lock: DirectoryLock, keys: KeyService): Stores {
   const threads = new Map<string, StoreThread>();
   const opened: AsyncDisposable[] = [];
   const thread = (name: string): StoreThread => {
@@ -133,6 +143,13 @@ function embeddedStores(directory: string, lock: DirectoryLock): Stores {
     const store = await thread(name).open<Store>({ ...spec, module });
     opened.push(store);
     return store;
+  };
+  const ownerSalt = once(() => keys.ownerSalt());
+  const openProjected = async (role: ProjectedRole): Promise<AsyncDisposable> => {
+    const { thread: name, ...place } = PLACES[role];
+    const bounds = name === "columns" ? { processesMax: DUCKDB_PROCESSES_MAX } : {};
+    const options = { directory, ownerSalt: await ownerSalt(), ...bounds };
+    return hosted(name, { ...place, options });
   };
   const keep = async <Store extends AsyncDisposable>(opening: Promise<Store>): Promise<Store> => {
     const store = await opening;
@@ -167,9 +184,7 @@ function embeddedStores(directory: string, lock: DirectoryLock): Stores {
       return (stream ??= keep(openJournalStream({ directory, source })));
     },
     projected: <Role extends ProjectedRole>(role: Role): Promise<ProjectedStoresByRole[Role]> => {
-      const place = PLACES[role];
-      const known =
-        projected.get(role) ?? hosted(place.thread, { ...place, options: { directory } });
+      const known = projected.get(role) ?? openProjected(role);
       projected.set(role, known);
       return known as Promise<ProjectedStoresByRole[Role]>;
     },

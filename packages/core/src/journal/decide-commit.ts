@@ -1,4 +1,5 @@
 import { checkRecordId, SYSTEM_TENANT } from "@custody/contract/ids";
+import { parseJson } from "@custody/contract/json";
 import type { IdPosition, JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
@@ -12,6 +13,7 @@ import type { CommitOptions, CommitPart, Rejection } from "./commit-request.ts";
 import { draftEntry } from "./draft-entry.ts";
 import type { DraftEntry, DraftLine } from "./draft-entry.ts";
 import { joinTexts } from "./entry-records.ts";
+import type { JournalReader } from "./journal-reader.ts";
 import type { FieldSealer } from "./seal-records.ts";
 import { requireVersion, sortRecords } from "./sort-records.ts";
 import type { HashedRecord } from "./sort-records.ts";
@@ -46,6 +48,7 @@ export interface Decision {
 export interface CommitDeciderParts {
   readonly registry: TypeRegistry;
   readonly store: JournalStore;
+  readonly reader: Pick<JournalReader, "recordAt">;
   readonly sealer: FieldSealer;
   readonly runtime: Runtime;
 }
@@ -80,7 +83,9 @@ export class CommitDecider {
     };
     for (const [index, { fields, place }] of (part.put ?? []).entries()) {
       try {
-        kept.push({ record: prepareRecord(type, fields, context), place, index });
+        const record = prepareRecord(type, fields, context);
+        requireOwner(scope, type, record);
+        kept.push({ record, place, index });
       } catch (cause) {
         if (options.onBad !== "reject" || !(cause instanceof CoreError))
           throw atPlace(cause, place);
@@ -129,6 +134,7 @@ export class CommitDecider {
       const checked = await this.#checkReferences(scope, type, given, onBad);
       const ids = checked.records.map(({ id }) => id);
       const positions = await store.lookup(scope, type.name, ids);
+      await this.#checkOwners(scope, type, ids, positions);
       const ifVersion = options.ifVersion?.[type.name];
       const isCorrection = options.corrects !== undefined;
       const sorted = sortRecords(type, checked.records, positions, {
@@ -175,6 +181,7 @@ export class CommitDecider {
       );
     }
     const positions = await this.#parts.store.lookup(scope, type.name, ids);
+    await this.#checkOwners(scope, type, ids, positions);
     const lines: DraftLine[] = [];
     for (const [index, id] of ids.entries()) {
       const expected = ifVersion?.[id];
@@ -186,6 +193,21 @@ export class CommitDecider {
     if (lines.length === 0) return { positions };
     const salts = this.#parts.runtime.random(16 * lines.length);
     return { draft: draftEntry(type, "delete", lines, salts), positions };
+  }
+
+  /** Whoever commits for one owner changes no record of another. @throws CoreError `conflict`. */
+  async #checkOwners(
+    scope: Scope,
+    type: CompiledType,
+    ids: readonly string[],
+    positions: readonly (IdPosition | undefined)[],
+  ): Promise<void> {
+    if (scope.owner === undefined || type.ownerOf === undefined) return;
+    for (const [index, position] of positions.entries()) {
+      if (position === undefined || position.isDeleted) continue;
+      const { text } = await this.#parts.reader.recordAt(scope, position);
+      requireOwner(scope, type, { id: ids[index] ?? "", fields: parseJson(text) });
+    }
   }
 
   /** Checks that what records name exists; @throws CoreError `conflict` naming the reference. */
@@ -224,6 +246,21 @@ export class CommitDecider {
     }
     return { records: kept, rejections };
   }
+}
+
+/** @throws CoreError `conflict` when a commit for one owner would touch another's record. */
+function requireOwner(
+  scope: Scope,
+  type: CompiledType,
+  { id, fields }: { readonly id: string; readonly fields: unknown },
+): void {
+  if (scope.owner === undefined || type.ownerOf === undefined) return;
+  if (type.ownerOf(fields) === scope.owner) return;
+  throw new CoreError(
+    "conflict",
+    `${type.name} ${id} belongs to another owner than the one this commit is for`,
+    { at: `${type.name} ${id}` },
+  );
 }
 
 function rejection(

@@ -26,8 +26,11 @@ export interface LineStoreParts {
   readonly isSealed: boolean;
 }
 
-/** How long a writer may be silent before its segment counts as abandoned. */
-export const INTENT_LEASE_MS: number = 10 * 60 * 1000;
+/**
+ * How long a writer may be silent before its segment counts as abandoned. A day, so that an import
+ * interrupted in the evening goes on in the morning; until then a dead writer's file takes room.
+ */
+export const INTENT_LEASE_MS: number = 24 * 60 * 60 * 1000;
 
 const OPEN_SEGMENTS_MAX = 64;
 const BLOCKS_MAX = 8;

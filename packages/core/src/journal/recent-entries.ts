@@ -4,11 +4,12 @@ import type { EntryRecords } from "./entry-records.ts";
  * RecentEntries: decoded entries that projectors are about to want, kept while they fit.
  *
  * A commit leaves its records here, so that a projector that keeps up never reads a segment back.
- * Several roles read the same entries; the oldest unused go first.
+ * Projectors read forwards: where room is short, the entry that is wanted last (the highest sequence)
+ * goes first, and what every projector has passed goes at once.
  */
 export class RecentEntries {
   readonly #bytesMax: number;
-  readonly #entries = new Map<string, Slot>();
+  readonly #tenants = new Map<string, Map<number, Slot>>();
   #bytes = 0;
 
   constructor(bytesMax: number) {
@@ -21,49 +22,74 @@ export class RecentEntries {
     sequence: number,
     read: () => Promise<EntryRecords>,
   ): Promise<EntryRecords> {
-    const key = `${tenant}/${sequence}`;
-    const known = this.#entries.get(key);
-    if (known !== undefined) {
-      this.#entries.delete(key);
-      this.#entries.set(key, known);
-      return known.records;
-    }
+    const known = this.#tenants.get(tenant)?.get(sequence);
+    if (known !== undefined) return known.records;
     const slot: Slot = { records: read(), bytes: 0 };
-    this.#entries.set(key, slot);
+    this.#add(tenant, sequence, slot);
     try {
       const records = await slot.records;
-      this.#account(key, slot, records);
+      this.#account(tenant, sequence, slot, records);
       return records;
     } catch (cause) {
-      this.#entries.delete(key);
+      this.#drop(tenant, sequence);
       throw cause;
     }
   }
 
   /** Puts an entry just committed. */
   put(tenant: string, records: EntryRecords): void {
-    const key = `${tenant}/${records.sequence}`;
     const slot: Slot = { records: Promise.resolve(records), bytes: 0 };
-    this.#entries.set(key, slot);
-    this.#account(key, slot, records);
+    this.#drop(tenant, records.sequence);
+    this.#add(tenant, records.sequence, slot);
+    this.#account(tenant, records.sequence, slot, records);
+  }
+
+  /** Forgets a tenant's entries up to a sequence: nobody follows the journal behind it. */
+  release(tenant: string, upTo: number): void {
+    for (const sequence of this.#tenants.get(tenant)?.keys() ?? []) {
+      if (sequence <= upTo) this.#drop(tenant, sequence);
+    }
   }
 
   clear(): void {
-    this.#entries.clear();
+    this.#tenants.clear();
     this.#bytes = 0;
   }
 
-  #account(key: string, slot: Slot, records: EntryRecords): void {
-    if (this.#entries.get(key) !== slot) return;
+  #add(tenant: string, sequence: number, slot: Slot): void {
+    const entries = this.#tenants.get(tenant) ?? new Map<number, Slot>();
+    this.#tenants.set(tenant, entries);
+    entries.set(sequence, slot);
+  }
+
+  #drop(tenant: string, sequence: number): void {
+    const entries = this.#tenants.get(tenant);
+    const slot = entries?.get(sequence);
+    if (entries === undefined || slot === undefined) return;
+    entries.delete(sequence);
+    this.#bytes -= slot.bytes;
+    if (entries.size === 0) this.#tenants.delete(tenant);
+  }
+
+  #account(tenant: string, sequence: number, slot: Slot, records: EntryRecords): void {
+    if (this.#tenants.get(tenant)?.get(sequence) !== slot) return;
     // Ids and arrays weigh about 120 bytes a record beside the text.
     slot.bytes = records.batch.text.byteLength + records.batch.ids.length * 120;
     this.#bytes += slot.bytes;
-    for (const [oldest, { bytes }] of this.#entries) {
-      if (this.#bytes <= this.#bytesMax || this.#entries.size <= 1) return;
-      if (oldest === key) continue;
-      this.#entries.delete(oldest);
-      this.#bytes -= bytes;
+    while (this.#bytes > this.#bytesMax && this.#dropHighest());
+  }
+
+  /** Makes room where most entries lie; false when nothing is left to drop. */
+  #dropHighest(): boolean {
+    const [most] = [...this.#tenants].sort(([, left], [, right]) => right.size - left.size);
+    if (most === undefined) return false;
+    const [tenant, entries] = most;
+    let highest = -1;
+    for (const [sequence, { bytes }] of entries) {
+      if (bytes > 0 && sequence > highest) highest = sequence;
     }
+    this.#drop(tenant, highest);
+    return highest >= 0;
   }
 }
 

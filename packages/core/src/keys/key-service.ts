@@ -23,6 +23,12 @@ export interface KeyService extends AsyncDisposable {
   /** The tenant's secret for keyed hashes (see `keyed-hash.ts`); made on first use, never changed. */
   hashKey(tenant: string): Promise<Uint8Array>;
 
+  /**
+   * The secret under which owners' names become names of files, one for the installation; made on first
+   * use, never changed.
+   */
+  ownerSalt(): Promise<Uint8Array>;
+
   /** Signs the tenant's tree heads; the key pair is made on first use. */
   signer(tenant: string): Promise<TreeHeadSigner>;
 

@@ -40,6 +40,14 @@ async function everything(): Promise<string> {
 }
 
 describe("local key service", () => {
+  test("the salt of owners' files is the same ever after, and no key of any tenant", async () => {
+    const keys = await open();
+    const salt = await keys.ownerSalt();
+    expect(salt.byteLength).toBe(32);
+    expect(await (await open()).ownerSalt()).toEqual(salt);
+    expect(await keys.hashKey("_system")).not.toEqual(salt);
+  });
+
   test("a key is the same ever after, also when reopened, and differs by tenant, period and use", async () => {
     const keys = await open();
     const made = [

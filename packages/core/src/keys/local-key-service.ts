@@ -1,7 +1,7 @@
 import { createHmac, createPrivateKey, createPublicKey, sign } from "node:crypto";
 import { join } from "node:path";
 
-import { checkTenant } from "@custody/contract/ids";
+import { checkTenant, SYSTEM_TENANT } from "@custody/contract/ids";
 
 import { CoreError } from "../errors.ts";
 import { deriveKey, KEY_BYTES } from "../journal/format/aead.ts";
@@ -68,6 +68,12 @@ class LocalKeyService implements KeyService {
 
   async hashKey(tenant: string): Promise<Uint8Array> {
     return await this.#require(join(checkTenant(tenant), "hash"), CREATE);
+  }
+
+  /** Of the key of `_system`, not of the root key: changing the root key must not rename files. */
+  async ownerSalt(): Promise<Uint8Array> {
+    const hashKey = await this.hashKey(SYSTEM_TENANT);
+    return deriveKey(hashKey, new Uint8Array(0), associatedData("custody owner files v1"));
   }
 
   async signer(tenant: string): Promise<TreeHeadSigner> {

@@ -13,6 +13,7 @@ import { searchContent } from "@custody/stores/search/content";
 import { compileSeriesContent } from "@custody/stores/series/content";
 import type { SeriesPlacements } from "@custody/stores/series/port";
 
+import { compileOwner } from "../projection/owner-scope.ts";
 import type { Projection } from "../projection/projections.ts";
 
 /** A live record, as the journal has it. */
@@ -30,6 +31,8 @@ export interface ExpectedRow {
   readonly id: string;
   readonly sequence: number;
   readonly content: string;
+  /** Whose file it lies in, where each owner has one. */
+  readonly owner?: string;
 }
 
 /** Works out what a projection should hold, from the journal's live records in order. */
@@ -42,6 +45,37 @@ export interface ExpectedRows {
 
 /** The rows that a projection's role and placements imply. */
 export function expectedRows(projection: Projection): ExpectedRows {
+  const { owner } = projection;
+  if (owner === undefined) return rowsOfOneFile(projection);
+  return rowsByOwner(compileOwner(owner), () => rowsOfOneFile(projection));
+}
+
+/** The rows of each owner's file as if it were alone; a record that names no owner has none. */
+function rowsByOwner(
+  ownerOf: (fields: unknown) => string | undefined,
+  make: () => ExpectedRows,
+): ExpectedRows {
+  const files = new Map<string, ExpectedRows>();
+  const fileOf = (owner: string): ExpectedRows => {
+    const known = files.get(owner) ?? make();
+    files.set(owner, known);
+    return known;
+  };
+  return {
+    row: (record) => {
+      const owner = ownerOf(record.fields);
+      const row = owner === undefined ? undefined : fileOf(owner).row(record);
+      return row === undefined || owner === undefined ? undefined : { ...row, owner };
+    },
+    *shared() {
+      for (const [owner, file] of files) {
+        for (const row of file.shared()) yield { ...row, owner };
+      }
+    },
+  };
+}
+
+function rowsOfOneFile(projection: Projection): ExpectedRows {
   const { role, placements } = projection;
   const [placement] = Object.values(placements);
   switch (role) {

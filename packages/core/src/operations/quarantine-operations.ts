@@ -1,5 +1,4 @@
 import { StoreError } from "@custody/stores/errors";
-import type { ProjectedStore } from "@custody/stores/projected-store";
 import { makeBatch } from "@custody/stores/record-batch";
 import type { JournalStore, QuarantineRow } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
@@ -79,7 +78,7 @@ async function replayRow(
   const { projection } = await parts.runner.active(scope, plan);
   const { text, line } = await parts.reader.recordAt(scope, position);
   const observed = line.observedAt === undefined ? {} : { observedAt: line.observedAt };
-  const store: ProjectedStore<unknown> = await parts.stores.projected(role);
+  const store = await parts.runner.store(projection);
   try {
     const batch = makeBatch(row.type, [
       { id: row.id, sequence: position.sequence, text, ...observed },

@@ -7,17 +7,17 @@ import type { Scope } from "@custody/stores/scope";
 
 import type { Difference, ReconcileReport } from "../custody.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
+import { bindRow, ownerFactor } from "../projection/owner-digest.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
 import type { Projection } from "../projection/projections.ts";
-import type { ProjectedRole, Stores } from "../stores.ts";
+import type { ProjectedRole } from "../stores.ts";
 import { expectedRows } from "./expected-rows.ts";
-import type { LiveRecord } from "./expected-rows.ts";
+import type { ExpectedRow, LiveRecord } from "./expected-rows.ts";
 
 export interface ReconcileParts {
   readonly journal: JournalStore;
   readonly reader: JournalReader;
   readonly runner: ProjectionRunner;
-  readonly stores: Stores;
 }
 
 type ProjectionReport = ReconcileReport["projections"][number];
@@ -181,15 +181,14 @@ class Comparison {
     onRow: (row: RowDigest) => void,
   ): Promise<void> {
     const expected = expectedRows(this.#projection);
-    const tell = ({
-      id,
-      sequence,
-      content,
-    }: {
-      id: string;
-      sequence: number;
-      content: string;
-    }): void => onRow({ id, sequence, hash: hashText(rowHash(id, sequence, content)) });
+    const factors = new Map<string, bigint>();
+    const tell = ({ id, sequence, content, owner }: ExpectedRow): void => {
+      const row = { id, sequence, hash: hashText(rowHash(id, sequence, content)) };
+      if (owner === undefined) return onRow(row);
+      const factor = factors.get(owner) ?? ownerFactor(owner);
+      factors.set(owner, factor);
+      onRow(bindRow(factor, row, this.#projection.isCounted));
+    };
     for await (const record of this.#liveRecords(checkpoint)) {
       if (quarantined.has(`${record.type}\0${record.id}`)) continue;
       const row = expected.row(record);
@@ -242,10 +241,7 @@ class Comparison {
   }
 
   async #store(): Promise<ProjectedStore<unknown>> {
-    const store: ProjectedStore<unknown> = await this.#parts.stores.projected(
-      this.#projection.role,
-    );
-    return store;
+    return await this.#parts.runner.store(this.#projection);
   }
 }
 

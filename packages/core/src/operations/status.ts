@@ -55,8 +55,7 @@ async function projectedStatus(
   role: ProjectedRole,
   base: BaseStatus,
 ): Promise<RoleStatus> {
-  const store = await parts.stores.projected(role);
-  const statistics = await store.statistics(scope);
+  const statistics = await parts.runner.statistics(scope, role);
   const quarantined = await parts.journal.quarantine(scope, { role, limit: 100_000 });
   const projections: ProjectionStatus[] = [];
   for (const plan of parts.runner.plans(scope, { roles: [role] })) {

@@ -1,15 +1,17 @@
 import { parseJson } from "@custody/contract/json";
 import type { ProjectedStore, RowDigest } from "@custody/stores/projected-store";
-import type { IdPosition, JournalStore, StoredEntry } from "@custody/stores/relational/journal";
+import type { IdPosition, StoredEntry } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import type { TraceReport } from "../custody.ts";
 import { CoreError } from "../errors.ts";
 import { decodeEntry } from "../journal/format/entry.ts";
+import { tenantScope } from "../projection/owner-scope.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
 import type { Projection } from "../projection/projections.ts";
 import { proveLine } from "../proof/prove.ts";
 import type { ProveParts } from "../proof/prove.ts";
+import type { CompiledType } from "../records/compiled-type.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Stores } from "../stores.ts";
 import { expectedRows } from "./expected-rows.ts";
@@ -31,8 +33,9 @@ export async function trace(
   name: string,
   id: string,
 ): Promise<TraceReport> {
-  const home = parts.registry.home(scope, parts.registry.require(name));
-  const position = await requirePosition(parts.journal, home, name, id);
+  const type = parts.registry.require(name);
+  const home = tenantScope(parts.registry.home(scope, type));
+  const { position, owner } = await requireRecord(parts, scope, type, id);
   const stored = await parts.reader.entry(home, position.sequence);
   const source = await sourceOf(parts, home, stored, position);
   return {
@@ -43,25 +46,43 @@ export async function trace(
     entry: describeEntry(stored),
     location: await locate(parts, home, stored, position),
     ...(source === undefined ? {} : { source }),
-    projections: await projectionsOf(parts, home, { name, id, position }),
+    projections: await projectionsOf(parts, home, {
+      name,
+      id,
+      position,
+      ...(owner === undefined ? {} : { owner }),
+    }),
     proof: await checkProof(parts, home, position),
   };
 }
 
-/** Where an id lies now. @throws CoreError `not-found`. */
-export async function requirePosition(
-  journal: JournalStore,
+/**
+ * Where an id lies now, and whose record it is where its type is kept per owner.
+ *
+ * @throws CoreError `not-found`, also for a record of another owner than the scope's.
+ */
+export async function requireRecord(
+  parts: Pick<TraceParts, "registry" | "journal" | "reader">,
   scope: Scope,
-  type: string,
+  type: CompiledType,
   id: string,
-): Promise<IdPosition> {
-  const [position] = await journal.lookup(scope, type, [id]);
-  if (position !== undefined) return position;
+): Promise<{ readonly position: IdPosition; readonly owner?: string }> {
+  const home = parts.registry.home(scope, type);
+  const [position] = await parts.journal.lookup(home, type.name, [id]);
+  if (position !== undefined && type.ownerOf === undefined) return { position };
+  if (position !== undefined) {
+    // What is deleted is nobody's any more.
+    const owner = position.isDeleted
+      ? undefined
+      : type.ownerOf?.(parseJson((await parts.reader.recordAt(home, position)).text));
+    const isVisible = scope.owner === undefined || scope.owner === owner;
+    if (isVisible) return { position, ...(owner === undefined ? {} : { owner }) };
+  }
   throw new CoreError(
     "not-found",
-    `there is no ${type} ${id} in tenant ${scope.tenant}; \`custody find ${type}\` lists some`,
+    `there is no ${type.name} ${id} in tenant ${scope.tenant}; \`custody find ${type.name}\` lists some`,
     {
-      at: `${type} ${id}`,
+      at: `${type.name} ${id}`,
     },
   );
 }
@@ -131,10 +152,18 @@ async function sourceOf(
 
 type ProjectionTrace = TraceReport["projections"][number];
 
+interface TracedRecord {
+  readonly name: string;
+  readonly id: string;
+  readonly position: IdPosition;
+  /** Whose file it should lie in, where its type is kept per owner. */
+  readonly owner?: string;
+}
+
 async function projectionsOf(
   parts: TraceParts,
   scope: Scope,
-  record: { readonly name: string; readonly id: string; readonly position: IdPosition },
+  record: TracedRecord,
 ): Promise<readonly ProjectionTrace[]> {
   const traces: ProjectionTrace[] = [];
   for (const plan of parts.runner.plans(scope)) {
@@ -154,20 +183,17 @@ async function projectionState(
   parts: TraceParts,
   scope: Scope,
   projection: Projection,
-  record: {
-    readonly name: string;
-    readonly id: string;
-    readonly position: IdPosition;
-    readonly checkpoint: number;
-  },
+  record: TracedRecord & { readonly checkpoint: number },
 ): Promise<ProjectionTrace["state"]> {
   const { role, name, isCounted, collection } = projection;
   const rows = await parts.journal.quarantine(scope, { role, collection: name, limit: 100_000 });
   if (rows.some((row) => row.type === record.name && row.id === record.id)) return "quarantined";
   if (record.checkpoint < record.position.sequence) return "behind";
   if (isCounted) return "counted";
-  const store: ProjectedStore<unknown> = await parts.stores.projected(role);
-  const row = await findRow(store, scope, collection, record);
+  const store = await parts.runner.store(projection);
+  const { owner } = record;
+  const at = projection.owner === undefined || owner === undefined ? scope : { ...scope, owner };
+  const row = await findRow(store, at, collection, record);
   if (record.position.isDeleted) return row === undefined ? "deleted" : "stale";
   if (row !== undefined) return "present";
   return (await hasRow(parts, scope, projection, record)) ? "missing" : "empty";

@@ -23,11 +23,24 @@ export interface NextDelivery {
 const ENTRIES_PER_STEP = 256;
 const BYTES_PER_RECORD_GUESS = 3_000;
 
+interface ReaderPosition {
+  readonly after: number;
+  /** The number of the call that told it. */
+  readonly call: number;
+}
+
+// A projection that does not ask while others ask so often waits for its store; what it has yet to
+// read is kept for it no longer.
+const CALLS_PATIENCE = 64;
+
 /** Makes the next delivery of a projection out of the journal. */
 export class DeliverySource {
   readonly #journal: JournalStore;
   readonly #reader: JournalReader;
   readonly #limits: DeliveryLimits;
+  /** Where the projections of each tenant read just now. */
+  readonly #readers = new Map<string, Map<string, ReaderPosition>>();
+  #calls = 0;
 
   constructor(journal: JournalStore, reader: JournalReader, limits: DeliveryLimits) {
     this.#journal = journal;
@@ -35,21 +48,49 @@ export class DeliverySource {
     this.#limits = limits;
   }
 
-  /** The entries of the projection's types after a checkpoint, up to the limits; `undefined` at the journal's end. */
-  async next(scope: Scope, plan: ProjectionPlan, after: number): Promise<NextDelivery | undefined> {
+  /**
+   * The entries of the projection's types after a checkpoint, up to the limits; `undefined` at the journal's end.
+   *
+   * @param upTo where an earlier delivery ended that was cut off: what lies before it is read alone.
+   */
+  async next(
+    scope: Scope,
+    plan: ProjectionPlan,
+    after: number,
+    upTo = 0,
+  ): Promise<NextDelivery | undefined> {
     const listed = await this.#journal.entries(scope, {
       after,
       type: plan.types,
       limit: ENTRIES_PER_STEP,
     });
-    const entries = this.#withinLimits(listed);
+    const cutOff = listed.filter(({ sequence }) => sequence <= upTo);
+    const entries = this.#withinLimits(cutOff.length > 0 ? cutOff : listed);
     const last = entries.at(-1);
+    this.#note(scope.tenant, plan, last === undefined ? undefined : after);
     if (last === undefined) return undefined;
     const byType = Map.groupBy(entries.filter(holdsRecords), ({ type }) => type);
     const batches: RecordBatch[] = [];
     for (const list of byType.values()) batches.push(...(await this.#batches(scope, plan, list)));
     const records = batches.reduce((sum, batch) => sum + batch.ids.length, 0);
-    return { delivery: { batches, checkpoint: last.sequence }, records };
+    return { delivery: { batches, checkpoint: last.sequence, after }, records };
+  }
+
+  /** Notes where a projection reads (`undefined` at the end), and lets go of what all have passed. */
+  #note(tenant: string, plan: ProjectionPlan, after: number | undefined): void {
+    const key = `${plan.role} ${plan.name}`;
+    const readers = this.#readers.get(tenant) ?? new Map<string, ReaderPosition>();
+    this.#readers.set(tenant, readers);
+    this.#calls += 1;
+    if (after === undefined) readers.delete(key);
+    else readers.set(key, { after, call: this.#calls });
+    let lowest = after ?? Number.POSITIVE_INFINITY;
+    for (const [name, reader] of readers) {
+      if (this.#calls - reader.call > CALLS_PATIENCE) readers.delete(name);
+      else lowest = Math.min(lowest, reader.after);
+    }
+    if (readers.size > 0) this.#reader.recent.release(tenant, lowest);
+    else this.#readers.delete(tenant);
   }
 
   #withinLimits(entries: readonly StoredEntry[]): readonly StoredEntry[] {
@@ -84,14 +125,14 @@ export class DeliverySource {
     return [await this.#withPrevious(scope, plan, joinEntries(read), read)];
   }
 
-  /** Adds what the records were before, where a store counts contributions and records can change. */
+  /** Adds what the records were before, where a store counts contributions or keeps owners apart. */
   async #withPrevious(
     scope: Scope,
     plan: ProjectionPlan,
     batch: RecordBatch,
     entries: readonly EntryRecords[],
   ): Promise<RecordBatch> {
-    if (!plan.isCounted) return batch;
+    if (!plan.isCounted && plan.owner === undefined) return batch;
     const firstSequence = entries[0]?.sequence ?? 0;
     const texts = await this.#reader.textsBefore(scope, batch.type, batch.ids, firstSequence);
     if (texts.every((text) => text === undefined)) return batch;

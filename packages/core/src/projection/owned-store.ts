@@ -14,6 +14,7 @@ import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import type { ProjectedRole } from "../stores.ts";
+import type { EngineTurns } from "./engine-turns.ts";
 import { bindHash, bindRow, ownerFactor } from "./owner-digest.ts";
 import type { OwnedCollection, OwnerList } from "./owner-list.ts";
 import { compileOwner, tenantScope } from "./owner-scope.ts";
@@ -30,6 +31,8 @@ export interface OwnedStoreParts {
   readonly isShared: boolean;
   readonly owners: OwnerList;
   readonly journal: JournalStore;
+  /** Lets deliveries of one engine write one after another: each file that is open at once takes memory. */
+  readonly turns: EngineTurns;
 }
 
 type AnyCollection = Collection<unknown>;
@@ -77,12 +80,14 @@ export class OwnedStore implements ProjectedStore<unknown> {
     if (split.size > 0 && delivery.after !== undefined) {
       await this.#begin(tenant, collection, { stands, checkpoint: delivery.checkpoint });
     }
-    for (const [owner, batches] of split) {
-      const own = { ...tenant, owner };
-      await this.#store.prepare(own, collection);
-      await this.#parts.owners.add(tenant, this.#owned(collection), owner);
-      await this.#store.apply(own, collection, { batches, checkpoint: delivery.checkpoint });
-    }
+    await this.#parts.turns.run(this.engine, async () => {
+      for (const [owner, batches] of split) {
+        const own = { ...tenant, owner };
+        await this.#store.prepare(own, collection);
+        await this.#parts.owners.add(tenant, this.#owned(collection), owner);
+        await this.#store.apply(own, collection, { batches, checkpoint: delivery.checkpoint });
+      }
+    });
     await this.#store.apply(tenant, collection, { ...delivery, batches: [] });
   }
 

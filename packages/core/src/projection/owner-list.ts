@@ -137,7 +137,11 @@ export class OwnerList {
   }
 
   /** Each value has a salt, hence a key, of its own: the counter needs to count to nothing but zero. */
-  async #input(scope: Scope, name: string, salt: Uint8Array): Promise<Parameters<typeof aeadSeal>[0]> {
+  async #input(
+    scope: Scope,
+    name: string,
+    salt: Uint8Array,
+  ): Promise<Parameters<typeof aeadSeal>[0]> {
     const hashKey = await this.#parts.keys.hashKey(scope.tenant);
     return {
       key: deriveKey(hashKey, salt, associatedData("custody owner list v1")),

@@ -1,4 +1,4 @@
-import type { ProjectedStore } from "@custody/stores/projected-store";
+import type { ProjectedStore, StoreStatistics } from "@custody/stores/projected-store";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
@@ -7,6 +7,10 @@ import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Runtime } from "../runtime.ts";
 import type { ProjectedRole, Stores } from "../stores.ts";
 import type { DeliverySource } from "./delivery-source.ts";
+import { EngineTurns } from "./engine-turns.ts";
+import { OwnedStore } from "./owned-store.ts";
+import type { OwnerList } from "./owner-list.ts";
+import { tenantScope } from "./owner-scope.ts";
 import {
   beginRebuild,
   nextGenerations,
@@ -25,6 +29,7 @@ export interface ProjectionRunnerParts {
   readonly stores: Stores;
   readonly journal: JournalStore;
   readonly source: DeliverySource;
+  readonly owners: OwnerList;
   readonly runtime: Runtime;
   readonly onNotice?: (text: string) => void;
   readonly onProgress?: (applied: {
@@ -45,6 +50,9 @@ export class ProjectionRunner {
   readonly #projectors = new Map<string, Promise<Projector>>();
   readonly #abort = new AbortController();
   readonly #background = new Set<Promise<void>>();
+  /** Projections being followed, by tenant, role and name; true when one more round is wanted. */
+  readonly #wanted = new Map<string, boolean>();
+  readonly #turns = new EngineTurns();
 
   constructor(parts: ProjectionRunnerParts) {
     this.#parts = parts;
@@ -95,11 +103,24 @@ export class ProjectionRunner {
     const endless = { ...scope, deadline: Number.POSITIVE_INFINITY };
     for (const plan of this.plans(scope)) {
       if (!plan.types.some((type) => types.has(type))) continue;
-      const work = this.#catchUpPlan(endless, plan)
-        .catch(() => undefined)
-        .finally(() => this.#background.delete(work));
+      const key = `${scope.tenant} ${plan.role} ${plan.name}`;
+      const isUnderWay = this.#wanted.has(key);
+      this.#wanted.set(key, isUnderWay);
+      // Commits that come while a projection is being followed are seen by one more round, not by one each.
+      if (isUnderWay) continue;
+      const work = this.#followWanted(endless, plan, key).finally(() =>
+        this.#background.delete(work),
+      );
       this.#background.add(work);
     }
+  }
+
+  async #followWanted(scope: Scope, plan: ProjectionPlan, key: string): Promise<void> {
+    do {
+      this.#wanted.set(key, false);
+      await this.#catchUpPlan(scope, plan).catch(() => undefined);
+    } while (this.#wanted.get(key) === true && !this.#abort.signal.aborted);
+    this.#wanted.delete(key);
   }
 
   /** Builds projections anew beside the old ones, switches to them and drops the old. */
@@ -151,14 +172,16 @@ export class ProjectionRunner {
     if (this.#abort.signal.aborted) return;
     await this.#publish(scope, projector.projection);
     await writeGenerations(this.#parts.journal, scope, plan, switchGenerations(state));
+    // Rows that lay in one file for all owners, or in those of others, are no way back.
+    if (state.active.owner !== state.building.owner) await this.#dropPrevious(scope, plan);
   }
 
   async #dropPrevious(scope: Scope, plan: ProjectionPlan): Promise<void> {
     const state = await this.#generations(scope, plan);
     if (state.previous === undefined) return;
     const previous = projectionAt(plan, state.previous);
-    const store = await this.#store(plan.role);
-    await store.discard(scope, previous.collection);
+    const store = await this.store(previous);
+    await store.discard(tenantScope(scope), previous.collection);
     this.#projectors.delete(projectorKey(scope, previous));
     await writeGenerations(this.#parts.journal, scope, plan, { active: state.active });
   }
@@ -176,15 +199,16 @@ export class ProjectionRunner {
 
   async #prepareFirst(scope: Scope, plan: ProjectionPlan, state: GenerationState): Promise<void> {
     const projection = projectionAt(plan, state.active);
-    const store = await this.#store(plan.role);
-    await store.prepare(scope, projection.collection);
+    const store = await this.store(projection);
+    await store.prepare(tenantScope(scope), projection.collection);
     await this.#publish(scope, projection);
   }
 
   async #publish(scope: Scope, projection: Projection): Promise<void> {
-    if (projection.role !== "analytics") return;
+    // What is kept per owner is made known to SQL in the file of the owner who asks.
+    if (projection.role !== "analytics" || projection.owner !== undefined) return;
     const analytics = await this.#parts.stores.projected("analytics");
-    await analytics.publish(scope, {
+    await analytics.publish(tenantScope(scope), {
       ...projection.collection,
       placements: analyticsOf(projection),
     });
@@ -202,25 +226,46 @@ export class ProjectionRunner {
 
   async #makeProjector(scope: Scope, projection: Projection): Promise<Projector> {
     const { source, journal, runtime, onProgress, onNotice } = this.#parts;
+    const store = await this.store(projection);
+    const own: Scope = {
+      tenant: scope.tenant,
+      actor: "service:projector",
+      deadline: Number.POSITIVE_INFINITY,
+    };
     return new Projector({
-      scope: {
-        tenant: scope.tenant,
-        actor: "service:projector",
-        deadline: Number.POSITIVE_INFINITY,
-      },
+      scope: own,
       projection,
-      store: await this.#store(projection.role),
+      store,
       source,
       journal,
       runtime,
       signal: this.#abort.signal,
+      ...(store instanceof OwnedStore
+        ? { underway: () => store.underway(own, projection.collection) }
+        : {}),
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(onNotice === undefined ? {} : { onNotice }),
     });
   }
 
-  #store(role: ProjectedRole): Promise<ProjectedStore<unknown>> {
-    return this.#parts.stores.projected(role);
+  /** The store of a projection; where each owner has a file, one that keeps them apart. */
+  async store({
+    role,
+    owner,
+    isCounted,
+  }: Pick<Projection, "role" | "owner" | "isCounted">): Promise<ProjectedStore<unknown>> {
+    const store: ProjectedStore<unknown> = await this.#parts.stores.projected(role);
+    if (owner === undefined) return store;
+    const { owners, journal } = this.#parts;
+    const turns = this.#turns;
+    return new OwnedStore({ store, role, owner, isShared: isCounted, owners, journal, turns });
+  }
+
+  /** What a role's store holds of a tenant, its owners' files included. */
+  async statistics(scope: Scope, role: ProjectedRole): Promise<StoreStatistics> {
+    const plans = this.plans(scope, { roles: [role] });
+    const plan = plans.find(({ owner }) => owner !== undefined) ?? { role, isCounted: false };
+    return await (await this.store(plan)).statistics(tenantScope(scope));
   }
 }
 

@@ -1,4 +1,5 @@
 import type { SummaryDeclaration } from "@custody/contract/summary";
+import { SYSTEM_TENANT } from "@custody/contract/ids";
 import type { Collection } from "@custody/stores/projected-store";
 
 import { fingerprint } from "../records/compiled-type.ts";
@@ -27,8 +28,21 @@ export interface Projection extends ProjectionPlan {
   readonly collection: Collection<unknown>;
 }
 
+// Fingerprints are costly, plans are asked for at each commit, and there are two lists at most: that of
+// `_system` and that of every other tenant.
+const planned = new WeakMap<TypeRegistry, Map<boolean, readonly ProjectionPlan[]>>();
+
 /** Every projection of a tenant, in a fixed order: what goes where follows from the declarations alone. */
 export function planProjections(registry: TypeRegistry, tenant: string): readonly ProjectionPlan[] {
+  const known = planned.get(registry) ?? new Map<boolean, readonly ProjectionPlan[]>();
+  planned.set(registry, known);
+  const isSystem = tenant === SYSTEM_TENANT;
+  const plans = known.get(isSystem) ?? makePlans(registry, tenant);
+  known.set(isSystem, plans);
+  return plans;
+}
+
+function makePlans(registry: TypeRegistry, tenant: string): readonly ProjectionPlan[] {
   const types = registry.all().filter((type) => registry.livesIn(tenant, type.declaration));
   const plans = types.flatMap(plansOfType);
   const summaries = registry.summaries.flatMap((summary) => {

@@ -19,6 +19,11 @@ export interface ProjectorParts {
   readonly journal: JournalStore;
   readonly runtime: Runtime;
   readonly signal: AbortSignal;
+  /**
+   * How far the store may have been written beyond its checkpoint by a delivery that was cut off; the
+   * next deliveries end there before they go on.
+   */
+  readonly underway?: () => Promise<number>;
   /** Told once when a store begins to be waited for, in a sentence for people. */
   readonly onNotice?: (text: string) => void;
   /** Told after each delivery. */
@@ -45,6 +50,8 @@ export class Projector {
   readonly projection: Projection;
   readonly #parts: ProjectorParts;
   #checkpoint: number | undefined;
+  /** Where a delivery that was cut off had ended. */
+  #underway = 0;
   #condition: ProjectorCondition = "idle";
   #reason: string | undefined;
   #running: Promise<void> | undefined;
@@ -69,6 +76,7 @@ export class Projector {
     const { scope, store } = this.#parts;
     if (this.#checkpoint === undefined) {
       await store.prepare(scope, this.projection.collection);
+      this.#underway = (await this.#parts.underway?.()) ?? 0;
       this.#checkpoint = await store.checkpoint(scope, this.projection.collection);
     }
     return this.#checkpoint;
@@ -101,6 +109,8 @@ export class Projector {
         this.#condition = "idle";
       } catch (cause) {
         this.#condition = "failed";
+        // Whoever tries again looks first how far the store came.
+        this.#checkpoint = undefined;
         this.#reason = cause instanceof Error ? cause.message : String(cause);
         throw this.#failure(cause);
       }
@@ -108,11 +118,14 @@ export class Projector {
   }
 
   async #follow(): Promise<void> {
-    const { scope, source, signal } = this.#parts;
-    let next = await source.next(scope, this.projection, await this.checkpoint());
+    const { signal } = this.#parts;
+    let next = await this.#next(await this.checkpoint());
     while (next !== undefined && !signal.aborted) {
       const following = this.#readAhead(next);
-      await this.#apply(next.delivery);
+      if (!(await this.#apply(next.delivery))) {
+        next = await this.#next(await this.checkpoint());
+        continue;
+      }
       this.#checkpoint = next.delivery.checkpoint;
       this.#parts.onProgress?.({ projection: this.projection, records: next.records });
       next = await following;
@@ -121,20 +134,34 @@ export class Projector {
 
   /** Reads the next delivery while the store is busy with this one; a failure waits until it is awaited. */
   #readAhead(current: NextDelivery): Promise<NextDelivery | undefined> {
-    const { scope, source } = this.#parts;
-    const following = source.next(scope, this.projection, current.delivery.checkpoint);
+    const following = this.#next(current.delivery.checkpoint);
     following.catch(() => undefined);
     return following;
   }
 
-  async #apply(delivery: Delivery): Promise<void> {
+  #next(after: number): Promise<NextDelivery | undefined> {
+    const { scope, source } = this.#parts;
+    return source.next(scope, this.projection, after, this.#underway);
+  }
+
+  /** False when the store stands elsewhere than where the delivery was read from: it must be read anew. */
+  async #apply(delivery: Delivery): Promise<boolean> {
     const { scope, store } = this.#parts;
     try {
       await store.apply(scope, this.projection.collection, delivery);
     } catch (cause) {
       if (!isRefusal(cause)) throw cause;
+      if (cause.code === "conflict" && (await this.#hasMoved(delivery))) return false;
       await this.#applyWithoutRefusals(delivery, cause);
     }
+    return true;
+  }
+
+  /** Asks the store anew where it stands: was that the reason for a conflict, and none of the records? */
+  async #hasMoved({ after, checkpoint }: Delivery): Promise<boolean> {
+    this.#checkpoint = undefined;
+    const stands = await this.checkpoint();
+    return stands !== after || (this.#underway > stands && checkpoint > this.#underway);
   }
 
   async #applyWithoutRefusals(delivery: Delivery, failure: StoreError): Promise<void> {
@@ -164,7 +191,9 @@ export class Projector {
         if (signal.aborted) return;
         if (!(cause instanceof StoreError) || !cause.retryable) throw cause;
         if (this.#condition !== "waiting") {
-          this.#parts.onNotice?.(`waiting for ${projectionLabel(this.projection)}: ${cause.message}`);
+          this.#parts.onNotice?.(
+            `waiting for ${projectionLabel(this.projection)}: ${cause.message}`,
+          );
         }
         this.#condition = "waiting";
         this.#reason = cause.message;

@@ -1,11 +1,15 @@
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
+import type { AnalyticsStore } from "@custody/stores/analytics/port";
 import type { Collection } from "@custody/stores/projected-store";
 
 import { CoreError } from "../errors.ts";
 import type { After } from "../custody.ts";
+import type { OwnerList } from "../projection/owner-list.ts";
+import { isOwnerName, tenantScope } from "../projection/owner-scope.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
 import { projectionLabel } from "../projection/projections.ts";
+import type { Projection } from "../projection/projections.ts";
 import type { Runtime } from "../runtime.ts";
 import type { ProjectedRole } from "../stores.ts";
 
@@ -14,10 +18,13 @@ export interface ReadyCollection {
   readonly collection: Collection<never>;
   /** Everything up to here is in it. */
   readonly checkpoint: number;
+  /** In which it is read: with the owner where each has a file of their own, else without. */
+  readonly scope: Scope;
 }
 
 export interface ReadinessParts {
   readonly runner: ProjectionRunner;
+  readonly owners: OwnerList;
   readonly journal: JournalStore;
   readonly runtime: Runtime;
   /** Whether a read that names no point waits for the journal's present end. */
@@ -35,7 +42,7 @@ export class Readiness {
   /**
    * The collection that answers for a name in a role.
    *
-   * @throws CoreError `usage` when nothing of that name is held there, `timeout` when the deadline
+   * @throws CoreError `usage` when nothing of that name is held there or an owner must be named, `timeout` when the deadline
    *   passes first, `conflict` for a receipt of another timeline, `failed` when the projection stopped.
    */
   async collection(
@@ -46,8 +53,18 @@ export class Readiness {
   ): Promise<ReadyCollection> {
     const { runner } = this.#parts;
     const plan = runner.requirePlan(scope, role, name);
+    if (plan.owner !== undefined) requireOwner(scope, name);
     const sequence = await this.#sequence(scope, after);
-    const projector = await runner.active(scope, plan);
+    let projector = await runner.active(scope, plan);
+    if (projector.projection.owner !== plan.owner) {
+      // The present build does not keep these owners apart: it is not read any more.
+      await this.#withinDeadline(
+        scope,
+        projectionLabel(plan),
+        runner.catchUp(scope, { roles: [role], names: [name] }),
+      );
+      projector = await runner.active(scope, plan);
+    }
     let checkpoint = await projector.checkpoint();
     if (sequence !== undefined && checkpoint < sequence) {
       await this.#withinDeadline(
@@ -57,8 +74,51 @@ export class Readiness {
       );
       checkpoint = Math.max(sequence, await projector.checkpoint());
     }
-    const current = await runner.active(scope, plan);
-    return { collection: current.projection.collection as Collection<never>, checkpoint };
+    const { projection } = await runner.active(scope, plan);
+    return {
+      collection: projection.collection as Collection<never>,
+      checkpoint,
+      scope: await this.#fileScope(scope, projection),
+    };
+  }
+
+  /**
+   * Where a projection's rows are for a reader. An owner of whom nothing is held is answered by the
+   * tenant's own file, in which the collection has no rows: asking makes no file for every name asked for.
+   */
+  async #fileScope(scope: Scope, projection: Projection): Promise<Scope> {
+    const tenant = tenantScope(scope);
+    const { owner } = scope;
+    if (projection.owner === undefined || owner === undefined) return tenant;
+    const owned = { role: projection.role, ...projection.collection };
+    return (await this.#parts.owners.has(tenant, owned, owner)) ? { ...tenant, owner } : tenant;
+  }
+
+  /**
+   * The scope for SQL over an owner's analytics file, in which every type that is kept per owner is there.
+   *
+   * @throws CoreError `not-found` when the owner has no such file.
+   */
+  async ownerTables(scope: Scope, analytics: AnalyticsStore): Promise<Scope> {
+    const { runner, owners } = this.#parts;
+    const { owner } = requireOwner(scope, "SQL");
+    const tenant = tenantScope(scope);
+    if (!(await owners.inRole(tenant, "analytics")).includes(owner)) {
+      throw new CoreError(
+        "not-found",
+        `no record of that owner is held for SQL in tenant ${scope.tenant}; leave the owner out to ask about what is not kept per owner`,
+      );
+    }
+    const own = { ...tenant, owner };
+    for (const plan of runner.plans(tenant, { roles: ["analytics"] })) {
+      if (plan.owner === undefined) continue;
+      const { projection } = await runner.active(tenant, plan);
+      if (projection.owner !== plan.owner) continue;
+      const collection = projection.collection as Collection<never>;
+      await analytics.prepare(own, collection);
+      await analytics.publish(own, collection);
+    }
+    return own;
   }
 
   /** Waits until every projection of a role has read as far as asked. */
@@ -110,4 +170,16 @@ export class Readiness {
       late.catch(() => undefined);
     }
   }
+}
+
+/** @throws CoreError `usage` when the scope names no owner. */
+function requireOwner(scope: Scope, what: string): Scope & { readonly owner: string } {
+  const { owner } = scope;
+  if (isOwnerName(owner)) return { ...scope, owner };
+  throw new CoreError(
+    "usage",
+    owner === undefined
+      ? `${what} is kept in a file for each owner: name the owner (--owner NAME)`
+      : "an owner's name is text of 1 to 512 characters without NUL",
+  );
 }

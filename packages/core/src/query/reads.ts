@@ -97,15 +97,15 @@ export function createReads(parts: ReadsParts): ReadMethods {
       await parts.readiness.role(scope, "analytics", options.after);
       const analytics = await parts.stores.projected("analytics");
       const { rowsMax = SQL_ROWS_DEFAULT, timeMs = SQL_TIME_DEFAULT_MS } = options;
-      return analytics.sql(scope, { statement, rowsMax, timeMs });
+      const at =
+        scope.owner === undefined ? scope : await parts.readiness.ownerTables(scope, analytics);
+      return analytics.sql(at, { statement, rowsMax, timeMs });
     },
   };
 }
 
 interface ReadyStore<Role extends ProjectedRole> extends ReadyCollection {
   readonly store: ProjectedStoresByRole[Role];
-  /** The scope in which the records live: shared types are `_system`'s. */
-  readonly scope: Scope;
   readonly type: CompiledType | undefined;
 }
 
@@ -128,7 +128,7 @@ class Reads {
     const type = isSummary || role === "graph" ? undefined : registry.require(name);
     const home = type === undefined ? scope : registry.home(scope, type);
     const ready = await readiness.collection(home, role, name, after);
-    return { ...ready, store: await stores.projected(role), scope: home, type };
+    return { ...ready, store: await stores.projected(role), type };
   }
 
   async get(scope: Scope, name: string, id: string): Promise<FoundRecord | undefined> {
@@ -138,7 +138,9 @@ class Reads {
     const [position] = await journal.lookup(home, name, [id]);
     if (position === undefined || position.isDeleted) return undefined;
     const { text } = await reader.recordAt(home, position);
-    return { type: name, id, version: position.sequence, fields: parseFields(text) };
+    const fields = parseFields(text);
+    if (!isVisible(type, scope, fields)) return undefined;
+    return { type: name, id, version: position.sequence, fields };
   }
 
   async find(scope: Scope, name: string, options: FindOptions = {}): Promise<FoundPage> {
@@ -221,6 +223,11 @@ class Reads {
     const request = { expression, texts, mark: MARK, lengthMax: HIGHLIGHT_LENGTH };
     return at.store.highlight(at.scope, at.collection, request);
   }
+}
+
+/** Whether a record is one of the owner's for whom is asked; of all, where none is named. */
+function isVisible({ ownerOf }: CompiledType, { owner }: Scope, fields: unknown): boolean {
+  return ownerOf === undefined || owner === undefined || ownerOf(fields) === owner;
 }
 
 const EVERYTHING: Filter = { op: "and", filters: [] };

@@ -86,12 +86,13 @@ async function open(
     codec: zstdCodec,
     user: "os:test",
   };
-  const real = embedded(directory, runtime);
+  const keys = await openLocalKeyService({ directory, keyFile, random: randomBytes });
+  const real = embedded(directory, runtime, await keys.ownerSalt());
   const stores = changes.wrapStores?.(real) ?? real;
   const custody = await createCustody({
     packs: changes.packs ?? [samplePack],
     stores,
-    keys: await openLocalKeyService({ directory, keyFile, random: randomBytes }),
+    keys,
     runtime,
     reading: changes.reading ?? NO_READING,
     settings: { ...CUSTODY_SETTINGS, isHeadAwaited: true, ...changes.settings },
@@ -118,7 +119,7 @@ async function open(
   };
 }
 
-function embedded(directory: string, { clock }: Runtime): Stores {
+function embedded(directory: string, { clock }: Runtime, ownerSalt: Uint8Array): Stores {
   const opened = new Map<string, Promise<AsyncDisposable>>();
   const once = <Store extends AsyncDisposable>(
     name: string,
@@ -129,12 +130,12 @@ function embedded(directory: string, { clock }: Runtime): Stores {
     return known as Promise<Store>;
   };
   const makers = {
-    document: () => openSqliteDocumentStore({ directory }),
-    search: () => openSqliteSearchStore({ directory }),
-    relational: () => openSqliteRelational({ directory }),
-    analytics: () => openDuckdbAnalytics({ directory }),
-    series: () => openDuckdbSeries({ directory }),
-    graph: () => openLadybugGraph({ directory }),
+    document: () => openSqliteDocumentStore({ directory, ownerSalt }),
+    search: () => openSqliteSearchStore({ directory, ownerSalt }),
+    relational: () => openSqliteRelational({ directory, ownerSalt }),
+    analytics: () => openDuckdbAnalytics({ directory, ownerSalt }),
+    series: () => openDuckdbSeries({ directory, ownerSalt }),
+    graph: () => openLadybugGraph({ directory, ownerSalt }),
   };
   return {
     journal: () =>

@@ -284,7 +284,17 @@ test("status is one object keyed by role", async () => {
     condition: "ok",
     projections: [],
   } as const;
-  const failed = { ...role, condition: "failed" } as const;
+  const projection = {
+    name: "redteam/hits",
+    generation: 1,
+    records: 3,
+    checkpoint: 1,
+    lag: 1,
+    condition: "failed",
+    reason: "no space is left",
+    quarantined: 0,
+  } as const;
+  const failed = { ...role, condition: "failed", projections: [projection] } as const;
   const status = {
     tenant: "default",
     timeline: "t",
@@ -299,5 +309,7 @@ test("status is one object keyed by role", async () => {
     relational: { ...role, journal: { timeline: "t", entries: 2, head: "ab" } },
     document: failed,
   });
-  expect(await run(["status", "--check"], answers)).toMatchObject({ exitCode: 1 });
+  const checked = await run(["status", "--check"], answers);
+  expect(checked.exitCode).toBe(1);
+  expect(checked.output).toContain("document redteam/hits is failed: no space is left");
 });

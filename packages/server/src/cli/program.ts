@@ -60,6 +60,7 @@ export function buildProgram(context: CommandContext): Command {
 function globalOptions(): readonly Option[] {
   return [
     new Option("--tenant <name>", "whose evidence; CUSTODY_TENANT, default: default"),
+    new Option("--owner <name>", "whose own files, for what is kept per owner; CUSTODY_OWNER"),
     new Option("--data <directory>", "the data directory; CUSTODY_DATA, default: ./custody-data"),
     new Option("--key-file <file>", "the key file, outside of it; CUSTODY_KEY_FILE"),
     new Option(

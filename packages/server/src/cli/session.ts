@@ -104,7 +104,13 @@ export async function withSession(
       onNotice: (text) => run.tell(`${text}\n`),
       ...(options.acceptLoss === true ? { acceptLoss: true } : {}),
     });
-    const scope = { tenant: settings.tenant, actor: `os:${userName()}`, deadline: Infinity };
+    const { tenant, owner } = settings;
+    const scope = {
+      tenant,
+      ...(owner === undefined ? {} : { owner }),
+      actor: `os:${userName()}`,
+      deadline: Infinity,
+    };
     return await work({ ...run, custody, scope, atLeast });
   });
 }

@@ -47,6 +47,14 @@ test("an option comes before a variable, and an empty variable is none", () => {
   });
 });
 
+test("an owner is named by an option or a variable, and must be a name", () => {
+  const environment = { CUSTODY_OWNER: "ana" };
+  expect(settingsWith({}, environment).owner).toBe("ana");
+  expect(settingsWith({ owner: "ben" }, environment).owner).toBe("ben");
+  expect(settingsWith({}, { CUSTODY_OWNER: "" })).not.toHaveProperty("owner");
+  expect(() => settingsWith({ owner: "" })).toThrow(expect.objectContaining({ code: "usage" }));
+});
+
 test("XDG_CONFIG_HOME moves the default key", () => {
   expect(settingsWith({ data: "/d" }, { XDG_CONFIG_HOME: "/conf" }).keyFile).toMatch(
     /^\/conf\/custody\/d-[0-9a-f]{8}\.key$/,

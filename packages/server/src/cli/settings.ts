@@ -4,6 +4,7 @@ import { basename, isAbsolute, join, relative, resolve } from "node:path";
 
 import { checkTenant } from "@custody/contract/ids";
 import { STORE_ROLES } from "@custody/contract/placement";
+import { isOwnerName } from "@custody/core/projection/owner-scope";
 
 import { CommandError, usageError } from "./command-error.ts";
 import type { Terminal } from "./terminal.ts";
@@ -11,6 +12,7 @@ import type { Terminal } from "./terminal.ts";
 /** The options every command takes, as commander gives them. */
 export interface GlobalOptions {
   readonly tenant?: string;
+  readonly owner?: string;
   readonly json?: boolean;
   readonly after?: string;
   readonly data?: string;
@@ -23,6 +25,8 @@ export interface Settings {
   readonly dataDirectory: string;
   readonly keyFile: string;
   readonly tenant: string;
+  /** Whose own files are meant, for what is kept per owner. */
+  readonly owner?: string;
   readonly isJson: boolean;
   readonly hasColor: boolean;
 }
@@ -52,9 +56,11 @@ export function resolveSettings(options: GlobalOptions, terminal: Terminal): Set
       "choose another place with --key-file or CUSTODY_KEY_FILE",
     );
   }
+  const owner = options.owner ?? given(environment["CUSTODY_OWNER"]);
   return {
     dataDirectory,
     keyFile,
+    ...(owner === undefined ? {} : { owner: checkOwner(owner) }),
     tenant: checkTenant(options.tenant ?? given(environment["CUSTODY_TENANT"]) ?? "default"),
     isJson: options.json ?? false,
     hasColor: wantsColor(options, terminal),
@@ -65,10 +71,7 @@ export function resolveSettings(options: GlobalOptions, terminal: Terminal): Set
  * Where the key of a data directory lies unless told otherwise:
  * `~/.config/custody/<name>-<first 8 hex digits of SHA-256 of its path>.key`.
  */
-export function defaultKeyFile(
-  dataDirectory: string,
-  environment: Terminal["environment"],
-): string {
+function defaultKeyFile(dataDirectory: string, environment: Terminal["environment"]): string {
   const configuration =
     given(environment["XDG_CONFIG_HOME"]) ??
     join(given(environment["HOME"]) ?? homedir(), ".config");
@@ -79,6 +82,14 @@ export function defaultKeyFile(
 function isInside(directory: string, path: string): boolean {
   const way = relative(directory, path);
   return way === "" || (!way.startsWith("..") && !isAbsolute(way));
+}
+
+function checkOwner(owner: string): string {
+  if (isOwnerName(owner)) return owner;
+  throw usageError(
+    "an owner's name is 1 to 512 characters of text",
+    "name another one with --owner or CUSTODY_OWNER",
+  );
 }
 
 /** An empty variable counts as one that is not set. */

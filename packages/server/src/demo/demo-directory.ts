@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 
 /** Where the demonstration keeps what it makes. */
 export interface DemoDirectory {
@@ -40,4 +40,10 @@ export async function prepareDirectory(path: string): Promise<DemoDirectory> {
   }
   await writeFile(join(path, MARKER), '{"madeBy":"npm run demo"}\n');
   return places;
+}
+
+/** A path as the reader would write it from where they stand. */
+export function shownPath(path: string): string {
+  const way = relative(process.cwd(), path);
+  return way.startsWith("..") ? path : `./${way}`;
 }

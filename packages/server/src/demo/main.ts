@@ -1,10 +1,10 @@
-import { relative, resolve } from "node:path";
+import { resolve } from "node:path";
 
 import { initCustody, openCustody } from "../compose.ts";
 import { faultOf } from "../cli/fault.ts";
 import { formatDuration } from "../cli/output/quantity.ts";
 import { processTerminal } from "../cli/terminal.ts";
-import { prepareDirectory } from "./demo-directory.ts";
+import { prepareDirectory, shownPath } from "./demo-directory.ts";
 import type { DemoDirectory } from "./demo-directory.ts";
 import { importEvidence } from "./import-evidence.ts";
 import type { Demo } from "./import-evidence.ts";
@@ -27,8 +27,10 @@ async function tell(directory: DemoDirectory, narrator: Narrator): Promise<void>
   );
   await narrator.chapter("A place for the evidence");
   const { recoveryKey } = await initCustody({ dataDirectory, keyFile });
-  await narrator.say(`  data directory  ${dataDirectory}`);
-  await narrator.say(`  key file        ${keyFile} (never inside of the data directory)`);
+  await narrator.say(`  data directory  ${shownPath(dataDirectory)}`);
+  await narrator.say(
+    `  key file        ${shownPath(keyFile)} (never inside of the data directory)`,
+  );
   await narrator.say(`  recovery key    ${recoveryKey} (to be written down; nobody keeps it)`);
 
   const answers = new Map<string, string>();
@@ -69,11 +71,10 @@ async function askEverything(demo: Demo, answers: Map<string, string>): Promise<
 }
 
 async function sayGoodbye(directory: DemoDirectory, narrator: Narrator): Promise<void> {
-  const shown = (path: string): string => `./${relative(process.cwd(), path)}`;
   await narrator.say(
     [
       "\nGo on with it:",
-      `  export CUSTODY_DATA=${shown(directory.data)} CUSTODY_KEY_FILE=${shown(directory.keyFile)}`,
+      `  export CUSTODY_DATA=${shownPath(directory.data)} CUSTODY_KEY_FILE=${shownPath(directory.keyFile)}`,
       "  npx custody status",
       "  npx custody find redteam/session_evidence --where probe=web_injection.TaskXSS --limit 3",
       "  npx custody search redteam/session_evidence 'ignore instructions' --facet model",

@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { renderTrace } from "../cli/output/trace-page.ts";
+import { shownPath } from "./demo-directory.ts";
 import type { DemoDirectory } from "./demo-directory.ts";
 import { CHECKOUT } from "./evidence-files.ts";
 import type { Demo } from "./import-evidence.ts";
@@ -48,7 +49,7 @@ export async function proveRecord(
   const bundle = await custody.proof(scope, type, id);
   await writeFile(directory.proof, `${JSON.stringify(bundle, null, 2)}\n`);
   await narrator.say(
-    `  ${directory.proof}, checked by ${VERIFIER}, one file that needs nothing else:`,
+    `  ${shownPath(directory.proof)}, checked by ${VERIFIER}, one file that needs nothing else:`,
   );
   const verdict = await runVerifier(directory.proof);
   await narrator.say(verdict.output.trimEnd().replaceAll(/^/gm, "    "));
@@ -59,6 +60,7 @@ export async function proveRecord(
   const text = await readFile(directory.proof, "utf8");
   await writeFile(forged, text.replace(bundle.line, Buffer.from(other).toString("base64")));
   const refusal = await runVerifier(forged);
+  await rm(forged);
   await narrator.check(
     "it refuses the same proof once the record says release_3",
     other !== line && refusal.exitCode === 1,

@@ -1,16 +1,18 @@
 import { asText } from "@custody/contract/value-expression";
 
 import { bar } from "../cli/output/chart.ts";
+import { formatNumber } from "../cli/output/quantity.ts";
 import { numbers } from "./narrator.ts";
 import type { Question } from "./questions.ts";
 
 const BAR_WIDTH = 30;
+const EVIDENCE = "redteam/session_evidence";
 
 export const analyticsQuestion: Question = {
   role: "analytics",
   text: "Which probes succeeded most, over all targets?",
   ask: async ({ custody, scope, narrator }) => {
-    const { rows } = await custody.aggregate(scope, "redteam/session_evidence", {
+    const { rows } = await custody.aggregate(scope, EVIDENCE, {
       groupBy: ["probe"],
       measures: { attempts: { fn: "count" }, hits: { fn: "sum", column: "hits" } },
       orderBy: [
@@ -29,9 +31,19 @@ export const analyticsQuestion: Question = {
         bar(Number(hits), largest, BAR_WIDTH),
       ]),
     );
+    const whole = await custody.aggregate(scope, EVIDENCE, {
+      groupBy: [],
+      measures: { hits: { fn: "sum", column: "hits" } },
+      limit: 1,
+    });
+    const hits = Number(whole.rows[0]?.["hits"] ?? 0);
+    const table = await custody.table(scope, "redteam/session_summaries", { limit: 1_000 });
+    const counted = table.rows
+      .flatMap((row) => Object.values((row["hits_by_detector"] ?? {}) as Record<string, number>))
+      .reduce((sum, one) => sum + one, 0);
     await narrator.check(
-      "the most successful probe is named first",
-      rows.length === 5 && largest > 0,
+      `${formatNumber(hits)} hits in all: the relational store counts ${formatNumber(counted)}`,
+      hits > 0 && hits === counted,
     );
     return rows;
   },
@@ -58,7 +70,14 @@ export const sqlQuestion: Question = {
       columns.map(({ name }) => (name === "prompts" ? numbers(name) : name)),
       rows.map((row) => row.map((cell) => asText(cell ?? ""))),
     );
-    await narrator.check(`${rows.length} rows from one statement`, rows.length > 0);
+    const [, , probe, prompts] = rows[0] ?? [];
+    const { count } = await custody.count(scope, EVIDENCE, {
+      filter: { probe, "scores.is_hit": true },
+    });
+    await narrator.check(
+      `${asText(prompts ?? 0)} prompts of ${asText(probe ?? "")}: the document store finds ${count}`,
+      count > 0 && Number(prompts) === count,
+    );
     return rows;
   },
 };

@@ -4,8 +4,7 @@ import type { Collection } from "../projected-store.ts";
 import type { ProjectionCase } from "../testing/conformance-projection.ts";
 import { compileAnalyticsContent } from "./content.ts";
 
-/** The record type of the analytics suite. */
-export const SCAN = "audit/scan";
+const SCAN = "audit/scan";
 
 /** Names that would be syntax in SQL, were they not quoted. */
 export const HOSTILE_NAMES = [
@@ -17,7 +16,7 @@ export const HOSTILE_NAMES = [
   "naïve 日本",
 ] as const;
 
-export const SCAN_PLACEMENT: AnalyticsPlacement = {
+const SCAN_PLACEMENT: AnalyticsPlacement = {
   columns: {
     title: { type: "text", from: "title" },
     severity: { type: "text", from: "severity" },
@@ -35,8 +34,7 @@ export const SCAN_PLACEMENT: AnalyticsPlacement = {
   },
 };
 
-/** An analytics collection of scans. */
-export const SCANS: Collection<AnalyticsPlacement> = {
+const SCANS: Collection<AnalyticsPlacement> = {
   name: SCAN,
   generation: 1,
   placements: { [SCAN]: SCAN_PLACEMENT },

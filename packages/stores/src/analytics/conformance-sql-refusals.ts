@@ -66,7 +66,7 @@ const ATTEMPTS: Readonly<Record<string, readonly string[]>> = {
     `COPY (SELECT 1) TO '${TARGET}'`,
     `EXPORT DATABASE '${TARGET}'`,
     `ATTACH '${TARGET}' AS other`,
-    "IMPORT DATABASE '/tmp'",
+    "IMPORT DATABASE 'elsewhere'",
     "COPY lab.own FROM '/etc/passwd'",
     "DETACH _store",
     "USE memory",
@@ -79,7 +79,7 @@ const ATTEMPTS: Readonly<Record<string, readonly string[]>> = {
     "INSTALL httpfs",
     "LOAD httpfs",
     "SELECT * FROM postgres_scan('host=localhost', 'public', 't')",
-    "SELECT * FROM sqlite_scan('/tmp/x', 't')",
+    "SELECT * FROM sqlite_scan('x.sqlite', 't')",
   ],
   "settings and secrets": [
     "SET threads = 64",

@@ -1,5 +1,6 @@
 import { fork } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
+import { Socket } from "node:net";
 
 import { StoreError } from "../errors.ts";
 import type { StoreErrorCode } from "../errors.ts";
@@ -62,6 +63,7 @@ export class CallableChild {
   readonly #waiting = new Map<number, Waiting>();
   #calls = 0;
   #lastWords = "";
+  #isEnding = false;
   #end: ChildEndedError | undefined;
 
   constructor({ product, program, heapMib }: ChildProcessOptions) {
@@ -95,8 +97,7 @@ export class CallableChild {
     });
     child.on("message", (reply: unknown) => this.#settle(reply as ChildReply));
     this.#listenToLastWords();
-    child.unref();
-    child.channel?.unref();
+    this.#hold(false);
   }
 
   get isEnded(): boolean {
@@ -124,7 +125,7 @@ export class CallableChild {
     const timer = setTimeout(() => this.#giveUp(call, timeMs), Math.min(timeMs, TIMER_MS_MAX));
     timer.unref();
     this.#waiting.set(call, { resolve, reject, timer });
-    this.#child.channel?.ref();
+    this.#hold(true);
     this.#child.send(message, (cause) => {
       if (cause !== null) this.#child.kill("SIGKILL");
     });
@@ -134,9 +135,21 @@ export class CallableChild {
   /** Ends the process at once; calls under way fail. */
   async kill(): Promise<void> {
     // Whoever waits for the end needs its program to go on until then.
-    this.#child.ref();
+    this.#isEnding = true;
+    this.#hold(true);
     this.#child.kill("SIGKILL");
     await this.ended;
+  }
+
+  /**
+   * Whether our program goes on for the child's sake. Both the channel and the process count: of a
+   * process that crashes, the channel closes first and its end is told later.
+   */
+  #hold(isHeld: boolean): void {
+    for (const handle of [this.#child, this.#child.channel]) {
+      if (isHeld) handle?.ref();
+      else handle?.unref();
+    }
   }
 
   #giveUp(call: number, timeMs: number): void {
@@ -156,7 +169,7 @@ export class CallableChild {
     const waiting = this.#waiting.get(call);
     this.#waiting.delete(call);
     clearTimeout(waiting?.timer);
-    if (this.#waiting.size === 0) this.#child.channel?.unref();
+    if (this.#waiting.size === 0 && !this.#isEnding) this.#hold(false);
     return waiting;
   }
 
@@ -175,7 +188,7 @@ export class CallableChild {
       this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_MAX);
     });
     // A pipe is a socket, though typed as less; it must not keep our program running.
-    if (stderr !== null && "unref" in stderr && typeof stderr.unref === "function") stderr.unref();
+    if (stderr instanceof Socket) stderr.unref();
   }
 }
 

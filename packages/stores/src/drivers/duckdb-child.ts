@@ -29,7 +29,7 @@ const INTERRUPT_GRACE_MS = 200;
 const KILL_GRACE_MS = 2_000;
 // Young generation and old space of the process's own JavaScript heap, which holds one part of a
 // delivery or one page of an answer at a time.
-const HEAP_ARGUMENTS = ["--max-semi-space-size=2", "--max-old-space-size=96"];
+const HEAP_ARGUMENTS = ["--max-semi-space-size=2", "--max-old-space-size=64"];
 
 type Timers = readonly NodeJS.Timeout[];
 

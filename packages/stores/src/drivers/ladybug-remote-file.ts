@@ -36,6 +36,7 @@ export class RemoteLadybugFile implements LadybugFile {
   readonly #path: string;
   readonly #host: LadybugFileHost;
   readonly #last: Record<LadybugSide, Promise<unknown>>;
+  #defined: { readonly statements: readonly string[]; readonly child: CallableChild } | undefined;
 
   constructor(path: string, host: LadybugFileHost) {
     this.#path = path;
@@ -67,8 +68,10 @@ export class RemoteLadybugFile implements LadybugFile {
   }
 
   async define(statements: readonly string[]): Promise<void> {
-    await this.#written("make tables", async (session) => {
+    if (this.#defined?.statements === statements && !this.#defined.child.isEnded) return;
+    await this.#written("make tables", async (session, { child }) => {
       for (const statement of statements) await session.direct(statement);
+      this.#defined = { statements, child };
     });
   }
 
@@ -78,11 +81,11 @@ export class RemoteLadybugFile implements LadybugFile {
 
   async #written<Result>(
     doing: string,
-    work: (session: RemoteSession) => Promise<Result>,
+    work: (session: RemoteSession, place: LadybugPlace) => Promise<Result>,
   ): Promise<Result> {
     try {
       const result = await this.#exclusive("writer", doing, (place) =>
-        work(new RemoteSession(place, "writer")),
+        work(new RemoteSession(place, "writer"), place),
       );
       this.#host.onWritten();
       return result;

@@ -52,7 +52,10 @@ export interface LadybugFile {
     timeMs: number,
     work: (session: LadybugSession) => Promise<Result>,
   ): Promise<Result>;
-  /** Changes tables; each statement commits by itself. */
+  /**
+   * Changes tables; each statement commits by itself and does nothing when done already. The same array
+   * again costs nothing, until the file is opened anew: a damaged log may have lost what was made.
+   */
   define(statements: readonly string[]): Promise<void>;
   checkpoint(): Promise<void>;
 }

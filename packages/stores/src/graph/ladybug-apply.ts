@@ -9,6 +9,7 @@ import type { Mention } from "./graph-fold.ts";
 import type { GraphModel } from "./graph-model.ts";
 import { readCheckpoint } from "./ladybug-read.ts";
 import { writeCheckpoint } from "./ladybug-tables.ts";
+import type { NodeRef } from "./port.ts";
 import { addEdges, loadNodes, writeNodes } from "./ladybug-write.ts";
 
 interface Change {
@@ -23,9 +24,8 @@ interface Change {
  * Writes a delivery in the session's transaction: folds it into net changes in memory first, so that a
  * probe named by a thousand records costs one statement row.
  *
- * @param options.toldCheckpoint what the caller was told before, 0 for nothing.
- * @throws StoreError `unavailable` when the graph is behind that: it lost what it had acknowledged
- *   (a damaged log or file), and the records between would be missing.
+ * @throws StoreError `conflict` when the delivery was read from elsewhere than where the graph stands,
+ *   as after a damaged graph was replaced: records between would be missing, or taken back twice.
  */
 export async function applyDelivery(
   session: LadybugSession,
@@ -33,22 +33,24 @@ export async function applyDelivery(
     model,
     placements,
     delivery,
-    toldCheckpoint,
+    isAppendOnly,
   }: {
     readonly model: GraphModel;
     readonly placements: Readonly<Record<string, GraphPlacement>>;
     readonly delivery: Delivery;
-    readonly toldCheckpoint: number;
+    readonly isAppendOnly: boolean;
   },
 ): Promise<void> {
   const checkpoint = await readCheckpoint(session);
-  if (checkpoint < toldCheckpoint) {
+  if (delivery.checkpoint <= checkpoint) return;
+  const { after = checkpoint } = delivery;
+  // What never changes may be told again: its first telling is known by its sequence.
+  if (after > checkpoint || (after < checkpoint && !isAppendOnly)) {
     throw new StoreError(
-      "unavailable",
-      `the graph went back from checkpoint ${toldCheckpoint} to ${checkpoint}; it goes on from there`,
+      "conflict",
+      `the graph stands at ${checkpoint}, and the delivery was read from ${after}`,
     );
   }
-  if (delivery.checkpoint <= checkpoint) return;
   const changes = changesAfter(checkpoint, placements, delivery);
   const fold = new GraphFold();
   const stored = new Map<string, ReadonlySet<string>>();
@@ -65,7 +67,8 @@ export async function applyDelivery(
     const properties = propertiesOfLabel(model, label);
     await writeNodes(session, label, { properties, stored: known }, nodes);
   }
-  await addEdges(session, model, fold.edges.values());
+  const wasStored = ({ label, id }: NodeRef): boolean => stored.get(label)?.has(id) === true;
+  await addEdges(session, { model, wasStored }, fold.edges.values());
   await session.direct(writeCheckpoint(delivery.checkpoint));
 }
 

@@ -7,6 +7,7 @@ import type { LadybugRow, LadybugSession } from "../drivers/ladybug.ts";
 import { storedProperty, storedVector } from "./ladybug-cells.ts";
 import { READ_CHECKPOINT, quote } from "./ladybug-tables.ts";
 import type { GraphModel } from "./graph-model.ts";
+import { typesBetween } from "./types-between.ts";
 import type {
   GraphEdgeView,
   GraphNodeView,
@@ -113,7 +114,9 @@ export async function findPaths(
   query: PathQuery,
 ): Promise<readonly Path[]> {
   const { from, to, depthMax, direction } = query;
-  const pattern = edgePattern(model, query.types);
+  const inReach = typesBetween(model, query);
+  const asked = query.types === undefined ? inReach : inReach.filter(isIn(query.types));
+  const pattern = edgePattern(model, asked);
   const isKnown = model.labels.has(from.label) && model.labels.has(to.label);
   if (pattern === undefined || !isKnown) return [];
   const limit = query.only === "shortest" ? Math.min(1, query.limit) : query.limit;
@@ -133,6 +136,10 @@ export async function findPaths(
     paths.push(...found.sort((left, right) => compare(pathText(left), pathText(right))));
   }
   return paths;
+}
+
+function isIn(names: readonly string[]): (name: string) => boolean {
+  return (name) => names.includes(name);
 }
 
 function pathText({ nodes, edges }: Path): string {

@@ -8,6 +8,7 @@ import type { GraphModel } from "./graph-model.ts";
 import { castParameter, propertyParameter, typedParameter } from "./ladybug-cells.ts";
 import type { PropertyParameter } from "./ladybug-cells.ts";
 import { readProperty } from "./ladybug-read.ts";
+import type { NodeRef } from "./port.ts";
 import { quote } from "./ladybug-tables.ts";
 
 // Rows in one UNWIND: their parameters are copied into the engine at once.
@@ -102,48 +103,70 @@ function nodeRows(
   return rows;
 }
 
+/** What is needed to write edges beside the edges themselves. */
+export interface EdgeWriting {
+  readonly model: GraphModel;
+  /** Whether a node was there before this delivery. An edge of a new node is new: nobody need look for it. */
+  readonly wasStored: (node: NodeRef) => boolean;
+}
+
 /** Adds net counts to edges whose ends exist; those that no record is left of go. */
 export async function addEdges(
   session: LadybugSession,
-  { types }: GraphModel,
+  { model, wasStored }: EdgeWriting,
   edges: Iterable<FoldedEdge>,
 ): Promise<void> {
-  const groups = new Map<string, FoldedEdge[]>();
+  const groups = new Map<string, EdgeGroup>();
   for (const edge of edges) {
     if (edge.records === 0) continue;
     const name = `${edge.type} ${edge.from.label} ${edge.to.label}`;
-    const group = groups.get(name);
-    if (group === undefined) groups.set(name, [edge]);
-    else group.push(edge);
+    const group = groups.get(name) ?? { fresh: [[], [], []], changed: [] };
+    groups.set(name, group);
+    const kind = (wasStored(edge.from) ? 1 : 0) + (wasStored(edge.to) ? 2 : 0);
+    if (kind === 3) group.changed.push(edge);
+    else if (edge.records > 0) group.fresh[kind]?.push(edge);
   }
-  for (const [type, pairs] of types) {
+  for (const [type, pairs] of model.types) {
     for (const { from, to } of pairs) {
-      await addEdgeGroup(session, { type, from, to }, groups.get(`${type} ${from} ${to}`) ?? []);
+      const group = groups.get(`${type} ${from} ${to}`);
+      if (group !== undefined) await addEdgeGroup(session, { type, from, to }, group);
     }
   }
+}
+
+interface EdgeGroup {
+  /**
+   * New edges between new nodes, from stored ones, and to stored ones: apart, as LadybugDB scans the
+   * whole table for rows that mix nodes of this transaction with older ones.
+   */
+  readonly fresh: readonly [FoldedEdge[], FoldedEdge[], FoldedEdge[]];
+  readonly changed: FoldedEdge[];
 }
 
 async function addEdgeGroup(
   session: LadybugSession,
   { type, from, to }: { readonly type: string; readonly from: string; readonly to: string },
-  edges: readonly FoldedEdge[],
+  { fresh, changed }: EdgeGroup,
 ): Promise<void> {
   // Two MATCH clauses: with one inline pattern pair the plan is a cross product, 60 times slower.
   const ends = `UNWIND $rows AS x MATCH (a:${quote(from)}) WHERE a.id = x.a
     WITH x, a MATCH (b:${quote(to)}) WHERE b.id = x.b`;
+  const create = `${ends} CREATE (a)-[:${quote(type)} {_records: x.d}]->(b)`;
+  // Looking for an edge scans the edges of the table; 5,000 rows share one scan.
   const merge = `${ends} MERGE (a)-[k:${quote(type)}]->(b)
     ON CREATE SET k._records = x.d ON MATCH SET k._records = k._records + x.d`;
   const remove = `${ends} WITH a, b MATCH (a)-[k:${quote(type)}]->(b) WHERE k._records <= 0 DELETE k`;
-  for (const slice of slices(edges)) {
-    await session.run(merge, {
-      rows: slice.map((edge) => ({ a: edge.from.id, b: edge.to.id, d: edge.records })),
-    });
+  for (const slice of fresh.flatMap((kind) => [...slices(kind)])) {
+    await session.run(create, { rows: edgeRows(slice) });
   }
-  for (const slice of slices(edges.filter(({ records }) => records < 0))) {
-    await session.run(remove, {
-      rows: slice.map((edge) => ({ a: edge.from.id, b: edge.to.id })),
-    });
+  for (const slice of slices(changed)) await session.run(merge, { rows: edgeRows(slice) });
+  for (const slice of slices(changed.filter(({ records }) => records < 0))) {
+    await session.run(remove, { rows: edgeRows(slice) });
   }
+}
+
+function edgeRows(edges: readonly FoldedEdge[]): { a: string; b: string; d: number }[] {
+  return edges.map(({ from, to, records }) => ({ a: from.id, b: to.id, d: records }));
 }
 
 function* slices<Row>(rows: readonly Row[]): Generator<Row[]> {

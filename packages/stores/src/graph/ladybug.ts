@@ -96,10 +96,8 @@ class LadybugGraph implements LadybugGraphStore {
   readonly #host: LadybugHost;
   readonly #searchMs: number;
   readonly #models = new Map<string, GraphModel>();
-  /** The model whose tables each open file is known to have. */
-  readonly #defined = new WeakMap<LadybugFile, GraphModel>();
-  /** The checkpoint that callers believe each graph to have. */
-  readonly #told = new Map<string, number>();
+  /** The statements that make a model's tables, which files know by their identity. */
+  readonly #tables = new WeakMap<GraphModel, readonly string[]>();
 
   constructor(parts: {
     readonly tenants: TenantFiles<LadybugFiles>;
@@ -120,15 +118,12 @@ class LadybugGraph implements LadybugGraphStore {
   }
 
   async apply(...[scope, collection, delivery]: Parameters<GraphStore["apply"]>): Promise<void> {
-    const key = this.#key(scope, collection);
-    const toldCheckpoint = this.#told.get(key) ?? 0;
-    const { placements } = collection;
+    const { placements, isAppendOnly = false } = collection;
     await this.#write(scope, collection, async (file, model) => {
       await file.write(`apply ${collection.name}`, (session) =>
-        applyDelivery(session, { model, placements, delivery, toldCheckpoint }),
+        applyDelivery(session, { model, placements, delivery, isAppendOnly }),
       );
     });
-    this.#told.set(key, Math.max(delivery.checkpoint, this.#told.get(key) ?? 0));
   }
 
   async repair(): Promise<void> {
@@ -137,14 +132,11 @@ class LadybugGraph implements LadybugGraphStore {
   }
 
   async checkpoint(scope: Scope, collection: GraphCollection): Promise<number> {
-    const checkpoint = (await this.#read(scope, collection, readCheckpoint)) ?? 0;
-    this.#told.set(this.#key(scope, collection), checkpoint);
-    return checkpoint;
+    return (await this.#read(scope, collection, readCheckpoint)) ?? 0;
   }
 
   async discard(scope: Scope, collection: GraphCollection): Promise<void> {
     await this.#tenants.use(scope, (files) => files.discard(collection));
-    this.#told.delete(this.#key(scope, collection));
   }
 
   async digest(...[scope, collection, bucketSize]: Parameters<GraphStore["digest"]>) {
@@ -262,13 +254,9 @@ class LadybugGraph implements LadybugGraphStore {
   }
 
   async #define(file: LadybugFile, model: GraphModel): Promise<void> {
-    if (this.#defined.get(file) === model) return;
-    await file.define(tableStatements(model));
-    this.#defined.set(file, model);
-  }
-
-  #key(scope: Scope, { name, generation }: GraphCollection): string {
-    return `${this.#tenants.path(scope)} ${name} ${generation}`;
+    const statements = this.#tables.get(model) ?? tableStatements(model);
+    this.#tables.set(model, statements);
+    await file.define(statements);
   }
 
   async #read<Result>(

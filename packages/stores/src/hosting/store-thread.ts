@@ -14,7 +14,7 @@ interface Pending {
 
 // Stores take one parsed record after another, so little survives a collection; V8's default of 48 MB
 // would be kept resident in each thread.
-const YOUNG_GENERATION_MB = 12;
+const YOUNG_GENERATION_MB = 24;
 
 /**
  * StoreThread: one worker thread in which stores with synchronous drivers do their work.

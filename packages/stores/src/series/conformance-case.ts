@@ -3,8 +3,7 @@ import type { ProjectionCase } from "../testing/conformance-projection.ts";
 import { compileSeriesContent } from "./content.ts";
 import type { SeriesPlacements } from "./port.ts";
 
-/** The record type of the series suite. */
-export const SAMPLE = "audit/sample";
+const SAMPLE = "audit/sample";
 
 /** Names that would be syntax in SQL or in a line protocol, were they not quoted. */
 export const HOSTILE_NAMES = [`x" OR 1=1; --`, "select", "a,b=c d", "$gt", "__proto__"] as const;

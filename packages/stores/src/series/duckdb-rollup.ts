@@ -1,8 +1,10 @@
+import { DuckDBTimestampValue } from "@duckdb/node-api";
 import type { DuckDBConnection } from "@duckdb/node-api";
 
 import { bucketSql, quoteName } from "../drivers/duckdb.ts";
 import type { DuckdbTableName } from "../drivers/duckdb-protocol.ts";
-import { INTERNAL_SCHEMA } from "../drivers/duckdb-tables.ts";
+import type { DuckdbConnectionQueue } from "../drivers/duckdb-connections.ts";
+import { INTERNAL_SCHEMA, requireTable } from "../drivers/duckdb-tables.ts";
 import type { StoredTable } from "../drivers/duckdb-tables.ts";
 import { StoreError } from "../errors.ts";
 import { layoutWidth, requireMeasurement } from "./duckdb-layout.ts";
@@ -56,10 +58,30 @@ export async function dropRollups(connection: DuckDBConnection, table: StoredTab
  * dropped since, and the bucket stays as it is.
  */
 export async function foldRollup(
+  writer: DuckdbConnectionQueue,
+  request: RollupRequest,
+): Promise<number> {
+  const doing = `fold ${request.table.name}`;
+  const windows = await writer.transaction(doing, async (connection) => {
+    return await beginRollup(connection, await requireTable(connection, request.table), request);
+  });
+  let written = 0;
+  // A transaction for each, which keeps what is not committed small: folding again is no harm.
+  for (const window of windows) {
+    written += await writer.transaction(doing, async (connection) => {
+      const table = await requireTable(connection, request.table);
+      return await foldWindow(connection, table, request, window);
+    });
+  }
+  return written;
+}
+
+/** Makes the rollup where it does not exist, and answers the ranges to fold. */
+async function beginRollup(
   connection: DuckDBConnection,
   table: StoredTable,
   { measurement, bucketMs, before }: RollupRequest,
-): Promise<number> {
+): Promise<readonly Window[]> {
   const layout = JSON.parse(table.note) as SeriesLayout;
   const { number } = requireMeasurement(layout, measurement);
   if (!Number.isSafeInteger(bucketMs) || bucketMs < 1 || !Number.isFinite(before)) {
@@ -71,10 +93,69 @@ export async function foldRollup(
     const made = [table.number, number, BigInt(bucketMs)];
     await connection.run(`INSERT INTO ${MADE} VALUES ($1, $2, $3)`, made);
   }
-  const end = BigInt(Math.floor(Math.min(before, 8.64e15) / bucketMs)) * BigInt(bucketMs);
-  const fresh = freshSql(table, width, bucketMs);
-  await connection.run(`CREATE OR REPLACE TEMP TABLE fresh AS ${fresh}`, [BigInt(number), end]);
-  return await replaceChanged(connection, table, width);
+  const end = Math.floor(Math.min(before, INSTANT_MAX) / bucketMs) * bucketMs;
+  return await windowsOf(connection, table, { number, bucketMs, end });
+}
+
+async function foldWindow(
+  connection: DuckDBConnection,
+  table: StoredTable,
+  { measurement, bucketMs }: RollupRequest,
+  { from, to }: Window,
+): Promise<number> {
+  const layout = JSON.parse(table.note) as SeriesLayout;
+  const { number } = requireMeasurement(layout, measurement);
+  const width = layoutWidth(layout);
+  await connection.run(
+    `CREATE OR REPLACE TEMP TABLE fresh AS ${freshSql(table, width, bucketMs)}`,
+    [BigInt(number), instant(from), instant(to)],
+  );
+  return await replaceChanged(connection, table, width, { from, to });
+}
+
+const INSTANT_MAX = 8.64e15;
+// Points folded at a time, so that as many groups at most lie in memory: about 20 MiB.
+const WINDOW_POINTS = 100_000;
+
+function instant(ms: number): DuckDBTimestampValue {
+  return new DuckDBTimestampValue(BigInt(ms) * 1000n);
+}
+
+/** Cuts the buckets before `end` into ranges of about {@link WINDOW_POINTS} points. */
+async function windowsOf(
+  connection: DuckDBConnection,
+  table: StoredTable,
+  {
+    number,
+    bucketMs,
+    end,
+  }: { readonly number: number; readonly bucketMs: number; readonly end: number },
+): Promise<readonly Window[]> {
+  const result = await connection.stream(
+    `SELECT ${bucketSql("epoch_ms(_at)", bucketMs)} AS bucket, count(*) FROM ${table.sqlName}
+     WHERE _measurement = $1 AND _at < $2 GROUP BY bucket ORDER BY bucket`,
+    [BigInt(number), instant(end)],
+  );
+  const windows: { from: number; to: number }[] = [];
+  let points = Number.POSITIVE_INFINITY;
+  for await (const rows of result.yieldRows()) {
+    for (const [bucket, count] of rows) {
+      const from = Number(bucket);
+      const last = windows.at(-1);
+      if (last === undefined || points >= WINDOW_POINTS) {
+        windows.push({ from, to: from + bucketMs });
+        points = 0;
+      } else last.to = from + bucketMs;
+      points += Number(count);
+    }
+  }
+  return windows;
+}
+
+/** Buckets that start in `from` to `to`, which is not in. */
+interface Window {
+  readonly from: number;
+  readonly to: number;
 }
 
 interface Width {
@@ -110,14 +191,16 @@ function freshSql(table: StoredTable, { tags, fields }: Width, bucketMs: number)
     }),
   ];
   return `SELECT ${columns.join(", ")} FROM ${table.sqlName}
-    WHERE _measurement = $1 AND epoch_ms(_at) < $2 GROUP BY ALL`;
+    WHERE _measurement = $1 AND _at >= $2 AND _at < $3 GROUP BY ALL`;
 }
 
 async function replaceChanged(
   connection: DuckDBConnection,
   table: StoredTable,
   { tags, fields }: Width,
+  { from, to }: Window,
 ): Promise<number> {
+  const near = `old.bucket >= ${from} AND old.bucket < ${to}`;
   const same = ["measurement", "bucket_ms", "bucket", ...slots(tags, (slot) => `tag_${slot}`)]
     .map((name) => `old.${name} IS NOT DISTINCT FROM fresh.${name}`)
     .join(" AND ");
@@ -133,8 +216,9 @@ async function replaceChanged(
     }),
   ].join(" OR ");
   await connection.run(`DELETE FROM ${rollupName(table)} AS old USING temp.main.fresh
-    WHERE ${same} AND fresh.points >= old.points AND (${differs})`);
+    WHERE ${near} AND ${same} AND fresh.points >= old.points AND (${differs})`);
   const result = await connection.run(`INSERT INTO ${rollupName(table)}
-    FROM temp.main.fresh WHERE NOT EXISTS (SELECT 1 FROM ${rollupName(table)} AS old WHERE ${same})`);
+    FROM temp.main.fresh WHERE NOT EXISTS (SELECT 1 FROM ${rollupName(table)} AS old
+      WHERE ${near} AND ${same})`);
   return result.rowsChanged;
 }

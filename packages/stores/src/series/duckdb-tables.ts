@@ -32,11 +32,7 @@ export class DuckdbSeriesTables extends DuckdbRoleTables {
     super(opened, FORM, "_ordinal = 0");
     this.handle<DuckdbTableName>("discard", (name) => this.tables.discard(name, dropRollups));
     this.handle<SeriesRequest>("query", (request, { signal }) => this.#query(request, signal));
-    this.handle<RollupRequest>("rollup", (request) =>
-      this.tables.writer.transaction(`fold ${request.table.name}`, async (connection) =>
-        foldRollup(connection, await requireTable(connection, request.table), request),
-      ),
-    );
+    this.handle<RollupRequest>("rollup", (request) => foldRollup(this.tables.writer, request));
   }
 
   static async open(options: DuckdbFileOptions): Promise<DuckdbSeriesTables> {

@@ -16,7 +16,7 @@ export function addStatusCommands(program: Command, context: CommandContext): vo
     .description(
       "Shows what each store holds, how far it has read the journal, and what is encrypted.",
     )
-    .option("--check", "exit with 1 unless every store is up to date")
+    .option("--check", "exit with 1 when a store has failed or waits, or refused a record")
     .action((options: { readonly check?: boolean }, command: Command) =>
       withSession(context, command, (session) => showStatus(session, options.check ?? false)),
     );
@@ -49,9 +49,7 @@ async function showStatus(session: Session, isCheck: boolean): Promise<Outcome> 
   await show({ ...roles, relational: { ...roles.relational, journal } }, () =>
     renderStatus(session, status),
   );
-  const isFine = Object.values(roles).every(
-    ({ condition }) => condition === "ok" || condition === "closed",
-  );
+  const isFine = troubles(status).length === 0;
   return isCheck && !isFine ? "found-wrong" : "done";
 }
 

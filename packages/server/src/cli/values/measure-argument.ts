@@ -6,8 +6,7 @@ import { nearest } from "../nearest.ts";
 import { parseAssignment } from "./numbers-and-names.ts";
 import { parseDuration } from "./time.ts";
 
-/** The functions of `aggregate`. */
-export const AGGREGATE_FUNCTIONS: readonly AggregateFunction[] = [
+const AGGREGATE_FUNCTIONS: readonly AggregateFunction[] = [
   "count",
   "countDistinct",
   "sum",

@@ -1,0 +1,109 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { StoreError } from "@custody/stores/errors";
+import type { ProjectedStore } from "@custody/stores/projected-store";
+import type { Delivery } from "@custody/stores/record-batch";
+
+import type { Stores } from "../stores.ts";
+import { openInstallation, scope } from "../testing/installation.ts";
+import type { Installation } from "../testing/installation.ts";
+import { attempt, attempts, samplePack } from "../testing/sample-types.ts";
+
+/** What the relational store was asked to apply, and what it is to answer instead. */
+interface Watch {
+  readonly seen: { collection: string; after: number | undefined; checkpoint: number }[];
+  fault?: (delivery: Delivery) => StoreError | undefined;
+}
+
+const SUMMARY = "sample/attempts_by_model";
+
+let installation: Installation;
+let watch: Watch;
+beforeEach(async () => {
+  watch = { seen: [] };
+  installation = await openInstallation({ wrapStores: (stores) => watched(stores, watch) });
+});
+afterEach(() => installation[Symbol.asyncDispose]());
+
+async function put(id: string): Promise<void> {
+  await installation.custody.commit(scope, [
+    { type: "sample/attempts", put: [{ fields: attempt(id) }] },
+  ]);
+}
+
+async function counted(): Promise<unknown> {
+  const { rows } = await installation.custody.table(scope, SUMMARY, { limit: 10 });
+  return rows.map((row) => [row["model"], Number(row["attempts"])]);
+}
+
+test("a delivery says from which checkpoint it was read", async () => {
+  for (const id of ["a1", "a2", "a3"]) {
+    await put(id);
+    await installation.custody.catchUp(scope, ["relational"]);
+  }
+  const steps = watch.seen.filter(({ collection }) => collection === SUMMARY);
+  expect(steps.at(0)?.after).toBe(0);
+  expect(steps.at(-1)?.checkpoint).toBe(3);
+  for (const [index, { after }] of steps.entries()) {
+    expect(after).toBe(steps[index - 1]?.checkpoint ?? 0);
+  }
+});
+
+test("a store that stands elsewhere than remembered is read for from there, and nothing is quarantined", async () => {
+  const { custody, stores } = installation;
+  await put("a1");
+  await put("a2");
+  await custody.catchUp(scope, ["relational"]);
+  const relational = await stores.projected("relational");
+  const summary = samplePack.summaries.find(({ name }) => name === SUMMARY);
+  const collection = {
+    name: SUMMARY,
+    generation: 1,
+    placements: { [attempts.name]: { summary } },
+  } as never;
+  await relational.discard(scope, collection);
+  await relational.prepare(scope, collection);
+  await put("a3");
+  expect(await counted()).toEqual([["aurora", 3]]);
+  expect(await custody.quarantine.list(scope)).toEqual([]);
+  expect((await custody.reconcile(scope)).ok).toBe(true);
+});
+
+test("a conflict that a record causes still has that record quarantined", async () => {
+  watch.fault = ({ batches }) =>
+    batches.some(({ ids }) => ids.includes("a2"))
+      ? new StoreError("conflict", "not unique, says the test")
+      : undefined;
+  await put("a1");
+  await put("a2");
+  await put("a3");
+  expect(await counted()).toEqual([["aurora", 2]]);
+  expect(await installation.custody.quarantine.list(scope)).toMatchObject([
+    { role: "relational", collection: SUMMARY, id: "a2", reason: "not unique, says the test" },
+  ]);
+});
+
+/** The same stores, of which the relational one is watched. */
+function watched(stores: Stores, { seen }: Watch): Stores {
+  return {
+    ...stores,
+    projected: async (role) => {
+      const store = await stores.projected(role);
+      if (role !== "relational") return store;
+      const real: ProjectedStore<unknown> = store;
+      const apply: ProjectedStore<unknown>["apply"] = async (where, collection, delivery) => {
+        const fault = watch.fault?.(delivery);
+        if (fault !== undefined) throw fault;
+        await real.apply(where, collection, delivery);
+        const { after, checkpoint } = delivery;
+        seen.push({ collection: collection.name, after, checkpoint });
+      };
+      return new Proxy(store, {
+        get: (target, name) => {
+          const value: unknown = name === "apply" ? apply : Reflect.get(target, name);
+          return value;
+        },
+      });
+    },
+  };
+}

@@ -1,0 +1,287 @@
+// What LadybugDB does to the process it works in must stay there.
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { cp, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+import { expect, test } from "vitest";
+
+import { makeBatch } from "../record-batch.ts";
+import type { Delivery } from "../record-batch.ts";
+import type { Scope } from "../scope.ts";
+import { scopeFor } from "../testing/scope.ts";
+import { makeTemporaryDirectory } from "../testing/temporary-directory.ts";
+import { collection } from "./conformance-fixture.ts";
+import { openLadybugGraph } from "./ladybug.ts";
+import type { LadybugGraphStore } from "./ladybug.ts";
+
+const sizeMax = 2 ** 30;
+const scope = scopeFor("tenant-a");
+const HOSTS = 5;
+
+/** Five new hosts that all run one service, in the entry of that sequence. */
+function delivery(sequence: number, hosts = HOSTS): Delivery {
+  const records = Array.from({ length: hosts }, (_, index) => ({
+    id: `${sequence}-${index}`,
+    sequence,
+    text: JSON.stringify({ name: `h${sequence}-${index}`, cores: sequence, services: ["ssh"] }),
+  }));
+  const batches = [makeBatch("test/host", records)];
+  return { batches, checkpoint: sequence, after: sequence - 1 };
+}
+
+/** What the graph says of itself: its checkpoint, and its hosts, highest sequence and edges. */
+async function state(store: LadybugGraphStore, of: Scope = scope): Promise<readonly unknown[]> {
+  const count = async (statement: string): Promise<readonly unknown[]> => {
+    const request = { statement, rowsMax: 10, timeMs: 10_000 };
+    return (await store.query(of, collection, request)).rows[0] ?? [];
+  };
+  return [
+    await store.checkpoint(of, collection),
+    ...(await count("MATCH (n:Host) RETURN count(*), max(n.cores)")),
+    ...(await count("MATCH (:Host)-[k:RUNS]->(:Service) RETURN count(*)")),
+  ];
+}
+
+function stateAt(checkpoint: number): readonly unknown[] {
+  const hosts = checkpoint * HOSTS;
+  return [checkpoint, hosts, checkpoint === 0 ? null : checkpoint, hosts];
+}
+
+/** Ends the store's process and waits until it is gone. */
+async function endProcess(store: LadybugGraphStore, signal: NodeJS.Signals): Promise<void> {
+  const { processId } = store;
+  if (processId === undefined) throw new Error("the store has no process");
+  process.kill(processId, signal);
+  while (store.processId === processId) await new Promise((turn) => setImmediate(turn));
+}
+
+/** The file of generation 1. */
+function fileOf(directory: string, tenant: string): string {
+  return join(directory, "tenants", tenant, "graph-1-1.lbug");
+}
+
+test("opened, filled, closed and opened again thirty times, one process goes on and the graph is whole", async () => {
+  await using directory = await makeTemporaryDirectory();
+  for (let round = 1; round <= 30; round += 1) {
+    await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+    await store.prepare(scope, collection);
+    await store.apply(scope, collection, delivery(round));
+    expect(await state(store)).toEqual([round, round * 5, round, round * 5]);
+  }
+}, 60_000);
+
+test("a process killed while it writes fails that call alone; the next goes on where the graph stands", async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  await store.prepare(scope, collection);
+  let sequence = 0;
+  for (const turns of [0, 1, 5, 20, 80, 200, 400]) {
+    await store.apply(scope, collection, delivery(sequence + 1));
+    sequence += 1;
+    const underway = store
+      .apply(scope, collection, delivery(sequence + 1))
+      .catch((cause: unknown) => cause);
+    for (let turn = 0; turn < turns; turn += 1) await new Promise((next) => setImmediate(next));
+    await endProcess(store, "SIGKILL");
+    const failure = await underway;
+    const checkpoint = await store.checkpoint(scope, collection);
+    if (failure === undefined) expect(checkpoint).toBe(sequence + 1);
+    else {
+      expect(failure).toMatchObject({ name: "StoreError", code: "unavailable", retryable: true });
+      expect(checkpoint - sequence).toBeOneOf([0, 1]);
+    }
+    expect(await state(store)).toEqual(stateAt(checkpoint));
+    sequence = checkpoint;
+  }
+}, 60_000);
+
+test("a crash of the library is an error, not the end of this process", async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  await store.apply(scope, collection, delivery(1));
+  for (const signal of ["SIGABRT", "SIGSEGV"] as const) {
+    const underway = expect(
+      store.apply(scope, collection, delivery(2, 5_000)),
+    ).rejects.toMatchObject({ name: "StoreError", code: "unavailable" });
+    await endProcess(store, signal);
+    await underway;
+    expect(await state(store)).toEqual([1, 5, 1, 5]);
+  }
+});
+
+test("a log torn at any place leaves whole deliveries with their checkpoint, and none in part", async () => {
+  await using directory = await makeTemporaryDirectory();
+  const log = await makeLog(directory.path, 12);
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  const cuts = 24;
+  let before = 0;
+  for (let cut = 0; cut <= cuts; cut += 1) {
+    const tenant = `torn-${cut}`;
+    await copyWithLog(directory.path, tenant, log.subarray(0, (log.length * cut) / cuts));
+    const checkpoint = await store.checkpoint(scopeFor(tenant), collection);
+    expect(checkpoint).toBeGreaterThanOrEqual(before);
+    expect(await state(store, scopeFor(tenant)), tenant).toEqual(stateAt(checkpoint));
+    before = checkpoint;
+  }
+  expect(before).toBe(12);
+}, 60_000);
+
+test("a log with rubbish in it leaves whole deliveries, or is called corrupt, and then the graph fills again", async () => {
+  await using directory = await makeTemporaryDirectory();
+  const log = await makeLog(directory.path, 6);
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  const places = 12;
+  for (let place = 1; place <= places; place += 1) {
+    const tenant = scopeFor(`damaged-${place}`);
+    const damaged = Buffer.from(log);
+    damaged.fill(0xa5, Math.floor((log.length * place) / (places + 1)));
+    await copyWithLog(directory.path, tenant.tenant, damaged);
+    const found = await store.checkpoint(tenant, collection).catch((cause: unknown) => cause);
+    if (typeof found === "number") {
+      expect(await state(store, tenant)).toEqual(stateAt(found));
+      continue;
+    }
+    expect(found).toMatchObject({ name: "StoreError", code: "corrupt" });
+    await expect(store.prepare(tenant, collection)).rejects.toMatchObject({ code: "unavailable" });
+    expect(await store.checkpoint(tenant, collection)).toBe(0);
+    for (let sequence = 1; sequence <= 3; sequence += 1) {
+      await store.apply(tenant, collection, delivery(sequence));
+    }
+    expect(await state(store, tenant)).toEqual([3, 15, 3, 15]);
+  }
+}, 120_000);
+
+test("a damaged graph is set aside at the next delivery, which must then be read again from the start", async () => {
+  await using directory = await makeTemporaryDirectory();
+  const file = fileOf(directory.path, "tenant-a");
+  for (let round = 1; round <= 4; round += 1) {
+    await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+    if (round > 1) {
+      await writeFile(file, Buffer.alloc(8_192, 0x41));
+      await expect(store.checkpoint(scope, collection)).rejects.toMatchObject({ code: "corrupt" });
+      await expect(store.apply(scope, collection, delivery(3))).rejects.toMatchObject({
+        code: "unavailable",
+        message: expect.stringContaining(`.broken-${round - 1}`) as string,
+      });
+    }
+    expect(await store.checkpoint(scope, collection)).toBe(0);
+    await expect(store.apply(scope, collection, delivery(3))).rejects.toMatchObject({
+      code: "conflict",
+    });
+    await store.apply(scope, collection, delivery(1));
+    await store.apply(scope, collection, delivery(2));
+    expect(await state(store)).toEqual([2, 10, 2, 10]);
+  }
+  const names = async (): Promise<readonly string[]> =>
+    (await readdir(join(file, ".."))).filter((name) => name.startsWith("graph-")).sort();
+  expect(await names()).toEqual([
+    "graph-1-1.lbug",
+    "graph-1-1.lbug.broken-2",
+    "graph-1-1.lbug.broken-3",
+  ]);
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  await store.discard(scope, collection);
+  expect(await names()).toEqual([]);
+});
+
+test("what a removed graph left in a log is not taken for its successor's", async () => {
+  await using directory = await makeTemporaryDirectory();
+  const file = fileOf(directory.path, "tenant-b");
+  await copyWithLog(directory.path, "tenant-b", await makeLog(directory.path, 2), ["log"]);
+  expect(existsSync(file)).toBe(false);
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  const tenant = scopeFor("tenant-b");
+  await store.prepare(tenant, collection);
+  expect(await state(store, tenant)).toEqual([0, 0, null, 0]);
+});
+
+test("one tenant's graph is removed while another's is written, and neither call fails", async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  const other = scopeFor("tenant-b");
+  await store.apply(other, collection, delivery(1));
+  const writing = (async () => {
+    for (let sequence = 1; sequence <= 20; sequence += 1) {
+      await store.apply(scope, collection, delivery(sequence));
+    }
+  })();
+  for (let round = 0; round < 3; round += 1) {
+    await store.discard(other, collection);
+    await store.apply(other, collection, delivery(1));
+  }
+  await writing;
+  expect(await state(store)).toEqual([20, 100, 20, 100]);
+  expect(await state(store, other)).toEqual([1, 5, 1, 5]);
+});
+
+test("a process with nothing to do ends, and the next call starts another", async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax, idleMs: 1 });
+  await store.apply(scope, collection, delivery(1));
+  while (store.processId !== undefined) await new Promise((turn) => setImmediate(turn));
+  expect(await state(store)).toEqual([1, 5, 1, 5]);
+});
+
+test("LadybugDB's process ends with the one that started it, and lets the files go", async () => {
+  await using directory = await makeTemporaryDirectory();
+  const module = new URL("./ladybug.ts", import.meta.url).href;
+  const options = { directory: directory.path, sizeMax };
+  const source = `const { openLadybugGraph } = await import(${JSON.stringify(module)});
+    const store = await openLadybugGraph(${JSON.stringify(options)});
+    await store.prepare(${JSON.stringify({ ...scope, deadline: null })}, ${JSON.stringify(collection)});
+    process.stdout.write(store.processId + "\\n");
+    setInterval(() => {}, 1000);`;
+  const parent = spawn(
+    process.execPath,
+    ["--conditions=source", "--input-type=module", "--eval", source],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  let processId = 0;
+  for await (const line of createInterface({ input: parent.stdout })) {
+    processId = Number(line);
+    expect(isRunning(processId)).toBe(true);
+    break;
+  }
+  parent.kill("SIGKILL");
+  await once(parent, "close");
+  while (isRunning(processId)) await new Promise((turn) => setImmediate(turn));
+  await using store = await openLadybugGraph(options);
+  expect(await store.checkpoint(scope, collection)).toBe(0);
+});
+
+function isRunning(processId: number): boolean {
+  try {
+    return process.kill(processId, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** Applies so many deliveries to tenant-a and kills the process; answers the log it left. */
+async function makeLog(directory: string, deliveries: number): Promise<Buffer> {
+  await using store = await openLadybugGraph({ directory, sizeMax });
+  await store.prepare(scope, collection);
+  // What is before the deliveries goes into the file, so that the log holds them alone.
+  await store.settle(scope);
+  for (let sequence = 1; sequence <= deliveries; sequence += 1) {
+    await store.apply(scope, collection, delivery(sequence));
+  }
+  await endProcess(store, "SIGKILL");
+  return await readFile(`${fileOf(directory, "tenant-a")}.wal`);
+}
+
+/** Gives another tenant tenant-a's file, with a log of its own. */
+async function copyWithLog(
+  directory: string,
+  tenant: string,
+  log: Uint8Array,
+  parts: readonly ("file" | "log")[] = ["file", "log"],
+): Promise<void> {
+  const file = fileOf(directory, tenant);
+  await mkdir(join(file, ".."), { recursive: true });
+  if (parts.includes("file")) await cp(fileOf(directory, "tenant-a"), file);
+  await writeFile(`${file}.wal`, log);
+}
