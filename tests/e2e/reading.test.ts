@@ -90,7 +90,7 @@ describe("what was imported can be asked for", () => {
 
   test("search finds words, marks them and counts facets", async () => {
     const answer = await custody.ask("search", EVIDENCE, "ignore instructions", "--facet", "probe");
-    // grep counts the same twelve prompts of this probe.
+    // Counted in the file itself: attempts whose prompt or answer holds both words.
     expect(answer).toMatchObject({
       total: 10,
       facets: { probe: [{ value: "promptinject.HijackLongPrompt", count: 10 }] },

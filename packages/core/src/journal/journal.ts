@@ -18,6 +18,7 @@ import { CommitDecider } from "./decide-commit.ts";
 import type { Decision, PreparedPart } from "./decide-commit.ts";
 import { draftBatch } from "./draft-entry.ts";
 import type { DraftEntry } from "./draft-entry.ts";
+import { releaseLines } from "./format/lines.ts";
 import { EMPTY_ROOT } from "./format/merkle.ts";
 import { decodeTreeHead, signTreeHead } from "./format/tree-head.ts";
 import type { JournalReader } from "./journal-reader.ts";
@@ -97,6 +98,7 @@ export class Journal {
     const decision = await this.#decider.decide(scope, prepared, options);
     if (decision.drafts.length === 0) return this.#nothingNew(scope, decision);
     const { placed, segments } = await this.#place(scope, decision, options, request);
+    for (const { lines } of decision.drafts) releaseLines(lines);
     const outcome = await this.submit(scope, placed);
     if (outcome.kind !== "committed") {
       await this.#parts.lines.abandon(scope, segments);

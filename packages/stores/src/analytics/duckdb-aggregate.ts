@@ -1,4 +1,4 @@
-import { BIGINT } from "@duckdb/node-api";
+import { BIGINT } from "../drivers/duckdb-values.ts";
 
 import { bucketSql, quoteName } from "../drivers/duckdb.ts";
 import type { PackedKind } from "../drivers/duckdb-columns.ts";

@@ -6,7 +6,7 @@ import {
   DuckDBStructValue,
   DuckDBTimestampTZValue,
   DuckDBTimestampValue,
-} from "@duckdb/node-api";
+} from "../drivers/duckdb-values.ts";
 import type { DuckDBValue } from "@duckdb/node-api";
 
 import type { Cell } from "./port.ts";

@@ -8,7 +8,7 @@ import {
   HUGEINT,
   TIMESTAMP,
   VARCHAR,
-} from "@duckdb/node-api";
+} from "../drivers/duckdb-values.ts";
 import type { DuckDBType, DuckDBValue } from "@duckdb/node-api";
 
 import type { PackedKind } from "../drivers/duckdb-columns.ts";

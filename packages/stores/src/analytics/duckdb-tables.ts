@@ -1,4 +1,4 @@
-import { BIGINT, DuckDBListValue, FLOAT, LIST } from "@duckdb/node-api";
+import { BIGINT, DuckDBListValue, FLOAT, LIST } from "../drivers/duckdb-values.ts";
 import type { DuckDBConnection } from "@duckdb/node-api";
 
 import { plainValue } from "../drivers/duckdb-columns.ts";

@@ -1,4 +1,4 @@
-import { StatementType, VARCHAR } from "@duckdb/node-api";
+import { StatementType, VARCHAR } from "../drivers/duckdb-values.ts";
 import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBResult } from "@duckdb/node-api";
 
 import { DuckdbConnectionQueue } from "../drivers/duckdb-connections.ts";

@@ -12,6 +12,8 @@ export function answerCalls(answer: (request: unknown) => Promise<unknown>): voi
   // Without exit handlers and destructors: native libraries have crashed in theirs, and whatever was
   // acknowledged is in the files already.
   process.on("disconnect", () => process.kill(process.pid, "SIGKILL"));
+  // A terminal and a service manager send these to all processes; the parent decides when to end.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => undefined);
 }
 
 async function reply(

@@ -30,6 +30,13 @@ export interface ChildProcessOptions {
   readonly heapMib: number;
 }
 
+/** How long a call may take. */
+export interface CallTime {
+  readonly timeMs: number;
+  /** What the caller is told when it takes longer; default `unavailable`. */
+  readonly late?: StoreErrorCode;
+}
+
 /** Thrown for every call under way when the child process ends. */
 export class ChildEndedError extends StoreError {
   /** True where the process ended by a fault of its own; false where somebody ended it. */
@@ -110,19 +117,21 @@ export class CallableChild {
   }
 
   /**
-   * Asks the child. A child that does not answer within `timeMs` is ended, as nothing else stops a
-   * native call.
+   * Asks the child. A child that does not answer in time is ended, as nothing else stops a native call.
    *
-   * @throws StoreError `ChildEndedError` when the process ended first, or what the child answered; an
-   *   Error where the product's own message is still to be mapped.
+   * @throws ChildEndedError when the process ended first; StoreError when it is late, or when the child
+   *   answered one; an Error where the product's own message is still to be mapped.
    */
-  async call(request: unknown, timeMs: number): Promise<unknown> {
+  async call(request: unknown, { timeMs, late = "unavailable" }: CallTime): Promise<unknown> {
     if (this.#end !== undefined) throw this.#end;
     this.#calls += 1;
     const call = this.#calls;
     const message: ChildRequest = { call, request };
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    const timer = setTimeout(() => this.#giveUp(call, timeMs), Math.min(timeMs, TIMER_MS_MAX));
+    const timer = setTimeout(
+      () => this.#giveUp(call, { timeMs, late }),
+      Math.min(timeMs, TIMER_MS_MAX),
+    );
     timer.unref();
     this.#waiting.set(call, { resolve, reject, timer });
     this.#hold(true);
@@ -152,9 +161,9 @@ export class CallableChild {
     }
   }
 
-  #giveUp(call: number, timeMs: number): void {
+  #giveUp(call: number, { timeMs, late }: Required<CallTime>): void {
     const reason = `${this.#product} did not answer within ${timeMs} ms and was ended`;
-    this.#take(call)?.reject(new StoreError("limit", reason));
+    this.#take(call)?.reject(new StoreError(late, reason));
     this.#child.kill("SIGKILL");
   }
 

@@ -113,7 +113,7 @@ export class LadybugHost implements AsyncDisposable {
 
   async #isLarge(): Promise<boolean> {
     const request: LadybugRequest = { resident: true };
-    const answer = this.#running?.child.call(request, SETTLE_MS_MAX);
+    const answer = this.#running?.child.call(request, { timeMs: SETTLE_MS_MAX });
     return Number(await answer?.catch(() => 0)) > RESIDENT_BYTES_MAX;
   }
 
@@ -126,7 +126,7 @@ export class LadybugHost implements AsyncDisposable {
 
   async #open(path: string): Promise<LadybugPlace> {
     this.#unused.delete(path);
-    for (let crashes = 0; ; ) {
+    for (let crashes = 0; ;) {
       const { child, files } = this.#start();
       const known = files.get(path);
       if (known !== undefined) return { child, file: known };
@@ -147,7 +147,7 @@ export class LadybugHost implements AsyncDisposable {
     const { bufferPoolBytes, sizeMax, lockWaitMs = 5_000 } = this.#options;
     await mkdir(dirname(path), { recursive: true });
     const request: LadybugRequest = { open: path, bufferPoolBytes, sizeMax, lockWaitMs };
-    return Number(await child.call(request, OPEN_MS_MAX + lockWaitMs));
+    return Number(await child.call(request, { timeMs: OPEN_MS_MAX + lockWaitMs }));
   }
 
   #start(): Running {
@@ -181,7 +181,7 @@ export class LadybugHost implements AsyncDisposable {
     if (child === undefined || child.isEnded) return;
     const request: LadybugRequest = { settle: true };
     // What stays in the logs is replayed when they are opened next.
-    await child.call(request, SETTLE_MS_MAX).catch(() => undefined);
+    await child.call(request, { timeMs: SETTLE_MS_MAX }).catch(() => undefined);
     await child.kill();
   }
 

@@ -1,5 +1,5 @@
 import { ChildEndedError } from "./child-process.ts";
-import type { CallableChild } from "./child-process.ts";
+import type { CallTime, CallableChild } from "./child-process.ts";
 import type { LadybugSide, LadybugStatementRequest } from "./ladybug-protocol.ts";
 import { mapLadybugError } from "./ladybug.ts";
 import type {
@@ -158,8 +158,11 @@ class RemoteSession implements LadybugSession {
     const timeMs = this.#timeMs;
     const limit = timeMs === undefined ? {} : { timeMs };
     const request: LadybugStatementRequest = { file, side: this.#side, how, ...question, ...limit };
-    const answerMs = timeMs === undefined ? WRITE_MS_MAX : timeMs + INTERRUPT_GRACE_MS;
-    return (await child.call(request, answerMs)) as LadybugAnswer;
+    const time: CallTime =
+      timeMs === undefined
+        ? { timeMs: WRITE_MS_MAX }
+        : { timeMs: timeMs + INTERRUPT_GRACE_MS, late: "limit" };
+    return (await child.call(request, time)) as LadybugAnswer;
   }
 }
 

@@ -125,6 +125,22 @@ function describeWriting(current: CurrentGraph): void {
     expect(await store.checkpoint(scope, collection)).toBe(3);
   });
 
+  test("a delivery read from elsewhere than where the graph stands is a conflict", async () => {
+    const { store } = current();
+    await store.apply(scope, collection, { batches: [], checkpoint: 3, after: 0 });
+    for (const after of [2, 4]) {
+      await expect(
+        store.apply(scope, collection, { batches: [], checkpoint: 5, after }),
+      ).rejects.toMatchObject({ name: "StoreError", code: "conflict", retryable: false });
+    }
+    await store.apply(scope, collection, { batches: [], checkpoint: 2, after: 1 });
+    await store.apply(scope, collection, { batches: [], checkpoint: 3, after: 0 });
+    expect(await store.checkpoint(scope, collection)).toBe(3);
+    const appendOnly = { ...collection, isAppendOnly: true };
+    await store.apply(scope, appendOnly, { batches: [], checkpoint: 5, after: 2 });
+    expect(await store.checkpoint(scope, collection)).toBe(5);
+  });
+
   test("a delivery without records moves the checkpoint, and survives reopening", async () => {
     const { fixture, store } = current();
     await store.apply(scope, collection, { batches: [], checkpoint: 41 });

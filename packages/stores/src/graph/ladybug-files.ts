@@ -26,11 +26,16 @@ interface Used {
 const BESIDE = [".shadow", ".tmp", ".wal"] as const;
 // Damaged files kept for whoever wants to know why; older ones go.
 const BROKEN_MAX = 2;
+// A graph is replaced so often while its tenant's files stay open; a record, or a full disk, that crashes
+// LadybugDB every time must not go on for ever.
+const REPLACED_MAX = 3;
 
 /** The graph files of one tenant, each a handle from its first use on. */
 export class LadybugFiles {
   readonly #options: LadybugFilesOptions;
   readonly #used = new Map<string, Used>();
+  /** How often each collection's file was set aside. */
+  readonly #replaced = new Map<string, number>();
 
   constructor(options: LadybugFilesOptions) {
     this.#options = options;
@@ -71,10 +76,18 @@ export class LadybugFiles {
   /**
    * Renames a damaged file to `<name>.broken-<n>`, so that an empty one takes its place. Answers its
    * new path; `undefined` when `file` is not in use any more, as somebody else did it.
+   *
+   * @throws cause when the file's successors broke too: it is not the file then.
    */
-  async setAside(key: FileKey, file: LadybugFile): Promise<string | undefined> {
+  async setAside(
+    key: FileKey,
+    { file, cause }: { readonly file: LadybugFile; readonly cause: StoreError },
+  ): Promise<string | undefined> {
     const used = this.#used.get(keyText(key));
     if (used?.file !== file) return undefined;
+    const replaced = this.#replaced.get(keyText(key)) ?? 0;
+    if (replaced >= REPLACED_MAX) throw cause;
+    this.#replaced.set(keyText(key), replaced + 1);
     this.#used.delete(keyText(key));
     await this.#options.host.letGo(used.path);
     const broken = await this.#broken(key);

@@ -8,6 +8,7 @@ import { createInterface } from "node:readline";
 
 import { expect, test } from "vitest";
 
+import type { StoreError } from "../errors.ts";
 import { makeBatch } from "../record-batch.ts";
 import type { Delivery } from "../record-batch.ts";
 import type { Scope } from "../scope.ts";
@@ -133,7 +134,7 @@ test("a log with rubbish in it leaves whole deliveries, or is called corrupt, an
   await using directory = await makeTemporaryDirectory();
   const log = await makeLog(directory.path, 6);
   await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
-  const places = 12;
+  const places = 6;
   for (let place = 1; place <= places; place += 1) {
     const tenant = scopeFor(`damaged-${place}`);
     const damaged = Buffer.from(log);
@@ -217,6 +218,33 @@ test("one tenant's graph is removed while another's is written, and neither call
   expect(await state(store, other)).toEqual([1, 5, 1, 5]);
 });
 
+test("a call whose deadline is over is not made", async () => {
+  await using directory = await makeTemporaryDirectory();
+  const clock = (): number => 1_000;
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax, clock });
+  await store.apply({ ...scope, deadline: 1_001 }, collection, delivery(1));
+  const late = { ...scope, deadline: 1_000 };
+  const unavailable = { name: "StoreError", code: "unavailable" };
+  await expect(store.apply(late, collection, delivery(2))).rejects.toMatchObject(unavailable);
+  await expect(store.checkpoint(late, collection)).rejects.toMatchObject(unavailable);
+  expect(await state(store)).toEqual([1, 5, 1, 5]);
+});
+
+test("what breaks its successors too is not set aside for ever", async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  const file = fileOf(directory.path, "tenant-a");
+  const outcomes: unknown[] = [];
+  for (let round = 0; round < 4; round += 1) {
+    await store.prepare(scope, collection);
+    await endProcess(store, "SIGKILL");
+    await writeFile(file, Buffer.alloc(8_192, 0x41));
+    const failure = await store.prepare(scope, collection).catch((cause: unknown) => cause);
+    outcomes.push((failure as StoreError).code);
+  }
+  expect(outcomes).toEqual(["unavailable", "unavailable", "unavailable", "corrupt"]);
+});
+
 test("a process with nothing to do ends, and the next call starts another", async () => {
   await using directory = await makeTemporaryDirectory();
   await using store = await openLadybugGraph({ directory: directory.path, sizeMax, idleMs: 1 });
@@ -231,7 +259,8 @@ test("LadybugDB's process ends with the one that started it, and lets the files 
   const options = { directory: directory.path, sizeMax };
   const source = `const { openLadybugGraph } = await import(${JSON.stringify(module)});
     const store = await openLadybugGraph(${JSON.stringify(options)});
-    await store.prepare(${JSON.stringify({ ...scope, deadline: null })}, ${JSON.stringify(collection)});
+    const scope = { tenant: "tenant-a", actor: "test", deadline: Infinity };
+    await store.prepare(scope, ${JSON.stringify(collection)});
     process.stdout.write(store.processId + "\\n");
     setInterval(() => {}, 1000);`;
   const parent = spawn(

@@ -40,6 +40,8 @@ export interface LadybugGraphOptions {
   readonly lockWaitMs?: number;
   /** LadybugDB's process is ended when it had nothing to do for so long; default 60 s. */
   readonly idleMs?: number;
+  /** Epoch milliseconds, for deadlines; default the system's clock. */
+  readonly clock?: () => number;
 }
 
 // LadybugDB refuses variable-length patterns of more than 30; trails of more than 16 edges are too many
@@ -74,7 +76,7 @@ export interface LadybugGraphStore extends GraphStore {
  */
 export async function openLadybugGraph(options: LadybugGraphOptions): Promise<LadybugGraphStore> {
   const { bufferPoolBytes = BUFFER_POOL_BYTES, sizeMax = 2 ** 34, searchMs = 30_000 } = options;
-  const { lockWaitMs = 5_000, idleMs = 60_000 } = options;
+  const { lockWaitMs = 5_000, idleMs = 60_000, clock = Date.now } = options;
   const host = new LadybugHost({ bufferPoolBytes, sizeMax, lockWaitMs, idleMs });
   const tenants = new TenantFiles<LadybugFiles>({
     directory: options.directory,
@@ -85,7 +87,7 @@ export async function openLadybugGraph(options: LadybugGraphOptions): Promise<La
       await Promise.resolve(new LadybugFiles({ directory: dirname(path), host })),
     close: (files) => files.close(),
   });
-  return await Promise.resolve(new LadybugGraph({ tenants, host, searchMs }));
+  return await Promise.resolve(new LadybugGraph({ tenants, host, searchMs, clock }));
 }
 
 class LadybugGraph implements LadybugGraphStore {
@@ -95,6 +97,7 @@ class LadybugGraph implements LadybugGraphStore {
   readonly #tenants: TenantFiles<LadybugFiles>;
   readonly #host: LadybugHost;
   readonly #searchMs: number;
+  readonly #clock: () => number;
   readonly #models = new Map<string, GraphModel>();
   /** The statements that make a model's tables, which files know by their identity. */
   readonly #tables = new WeakMap<GraphModel, readonly string[]>();
@@ -103,10 +106,12 @@ class LadybugGraph implements LadybugGraphStore {
     readonly tenants: TenantFiles<LadybugFiles>;
     readonly host: LadybugHost;
     readonly searchMs: number;
+    readonly clock: () => number;
   }) {
     this.#tenants = parts.tenants;
     this.#host = parts.host;
     this.#searchMs = parts.searchMs;
+    this.#clock = parts.clock;
   }
 
   get processId(): number | undefined {
@@ -174,7 +179,7 @@ class LadybugGraph implements LadybugGraphStore {
       const collections = [];
       for (const { name, generation } of await files.keys()) {
         const file = await files.find({ name, generation });
-        const records = await file?.read("count", this.#searchMs, countRows);
+        const records = await file?.read("count", this.#timeMs(scope), countRows);
         collections.push({ name, generation, records: records ?? 0 });
       }
       return { collections, bytes: await files.bytes() };
@@ -219,13 +224,17 @@ class LadybugGraph implements LadybugGraphStore {
     });
     const parameters = parameterValues(request.parameters ?? {});
     const answer = await this.#tenants.use(scope, async (files) =>
-      (await files.find(collection))?.read("query", request.timeMs, async (session) => {
-        const question = { statement, parameters, rowsMax: request.rowsMax };
-        const { columns, rows, isTruncated } = await session.ask(question);
-        checkColumns(columns);
-        const cells = rows.map((row) => columns.map((column) => answerCell(row[column])));
-        return { columns, rows: cells, isTruncated, checkpoint: await readCheckpoint(session) };
-      }),
+      (await files.find(collection))?.read(
+        "query",
+        this.#timeMs(scope, request.timeMs),
+        async (session) => {
+          const question = { statement, parameters, rowsMax: request.rowsMax };
+          const { columns, rows, isTruncated } = await session.ask(question);
+          checkColumns(columns);
+          const cells = rows.map((row) => columns.map((column) => answerCell(row[column])));
+          return { columns, rows: cells, isTruncated, checkpoint: await readCheckpoint(session) };
+        },
+      ),
     );
     return answer ?? { columns: [], rows: [], isTruncated: false, checkpoint: 0 };
   }
@@ -241,6 +250,7 @@ class LadybugGraph implements LadybugGraphStore {
     work: (file: LadybugFile, model: GraphModel) => Promise<void>,
   ): Promise<void> {
     const model = this.#model(collection);
+    this.#timeMs(scope);
     await this.#tenants.use(scope, async (files) => {
       const file = await files.make(collection);
       try {
@@ -269,10 +279,17 @@ class LadybugGraph implements LadybugGraphStore {
       const file = await files.find(collection);
       if (file === undefined) return undefined;
       await this.#define(file, model);
-      return await file.read(`read ${collection.name}`, this.#searchMs, (session) =>
+      return await file.read(`read ${collection.name}`, this.#timeMs(scope), (session) =>
         work(session, model),
       );
     });
+  }
+
+  /** The time a read may take, cut to the scope's deadline. */
+  #timeMs({ deadline }: Scope, mostMs: number = this.#searchMs): number {
+    const leftMs = deadline - this.#clock();
+    if (leftMs <= 0) throw new StoreError("unavailable", "the deadline is over");
+    return Math.min(mostMs, leftMs);
   }
 
   #model({ placements }: GraphCollection): GraphModel {
@@ -291,9 +308,10 @@ class LadybugGraph implements LadybugGraphStore {
 async function replaceDamaged(
   files: LadybugFiles,
   collection: GraphCollection,
-  { file, cause }: { readonly file: LadybugFile; readonly cause: StoreError },
+  damage: { readonly file: LadybugFile; readonly cause: StoreError },
 ): Promise<StoreError> {
-  const aside = await files.setAside(collection, file);
+  const { cause } = damage;
+  const aside = await files.setAside(collection, damage);
   const where = aside === undefined ? "" : ` and was set aside as ${aside}`;
   return new StoreError(
     "unavailable",

@@ -1,4 +1,4 @@
-import { DuckDBTimestampValue } from "@duckdb/node-api";
+import { DuckDBTimestampValue } from "../drivers/duckdb-values.ts";
 import type { DuckDBConnection, DuckDBValue } from "@duckdb/node-api";
 
 import { bucketSql } from "../drivers/duckdb.ts";

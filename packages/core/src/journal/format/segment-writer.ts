@@ -180,7 +180,9 @@ export class SegmentWriter {
     const next = this.#compressing.shift();
     if (next === undefined) return;
     const { block } = next;
-    const run = this.#write(this.#blocks.length, "lines", await next.stored, block.bytes);
+    const stored = await next.stored;
+    const run = this.#write(this.#blocks.length, "lines", stored, block.bytes);
+    block.release();
     const { firstLine, lines, observedFrom, observedTo } = block;
     this.#blocks.push({
       ...run,
@@ -247,6 +249,14 @@ function compare(left: string | undefined, right: string | undefined): number {
   return (left ?? "") < (right ?? "") ? -1 : 1;
 }
 
+// Blocks that have been compressed, to be filled again: the collector lets go of buffers late.
+const SPARE_MAX = 16;
+const spare: Uint8Array[] = [];
+
+function blockBuffer(bytes: number = BLOCK_BYTES): Uint8Array {
+  return Buffer.allocUnsafeSlow(bytes);
+}
+
 /** A block that is being filled. */
 class OpenBlock {
   readonly firstLine: number;
@@ -258,7 +268,14 @@ class OpenBlock {
 
   constructor(firstLine: number, bytes: number) {
     this.firstLine = firstLine;
-    this.#buffer = Buffer.allocUnsafeSlow(bytes);
+    this.#buffer = bytes === BLOCK_BYTES ? (spare.pop() ?? blockBuffer()) : blockBuffer(bytes);
+  }
+
+  /** Gives the block's memory back, once it is compressed. */
+  release(): void {
+    const isWhole = this.#buffer.byteLength === BLOCK_BYTES;
+    if (isWhole && spare.length < SPARE_MAX) spare.push(this.#buffer);
+    this.#buffer = new Uint8Array(0);
   }
 
   get bytes(): number {
