@@ -20,9 +20,10 @@ const begun = performance.now();
 const since = (start: number): number => (performance.now() - start) / 1_000;
 const committed = await commitAll(custody);
 const acknowledgedSeconds = since(begun);
+process.send?.({ phase: "acknowledged", acknowledgedSeconds });
 await custody.catchUp(SCOPE);
 const caughtUpSeconds = since(begun);
-process.send?.({ phase: "checking" });
+process.send?.({ phase: "caught up", seconds: caughtUpSeconds });
 
 const checking = performance.now();
 const reconciled = await custody.reconcile(SCOPE);

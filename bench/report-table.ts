@@ -14,7 +14,7 @@ export function printReport(result: BenchResult): void {
       .map(([size, ms]) => `${size} ${ms} ms`)
       .join(", ")}`,
   );
-  const columns = ["", "s", "records/s", "CPU s", "peak MiB", "disk MiB", "written MiB"];
+  const columns = ["", "s", "records/s", "CPU s", "peak MiB", "(PSS)", "disk MiB", "written MiB"];
   const rows = Object.entries(sides).map(([name, side]) => sideRow(name, side));
   printTable([columns, ...rows]);
   printCustody(sides.custody, records);
@@ -33,6 +33,7 @@ function sideRow(name: string, side: SideResult): string[] {
     String(recordsPerSecond),
     cpuSeconds.toFixed(1),
     mib(peakBytes),
+    mib(side.peakSharedOnceBytes),
     mib(diskBytes),
     mib(writtenBytes),
   ];

@@ -11,6 +11,8 @@ export interface SideResult {
   readonly cpuSeconds: number;
   /** Resident memory summed over the process tree at its peak. */
   readonly peakBytes: number;
+  /** The same with pages that processes share counted once. */
+  readonly peakSharedOnceBytes: number;
   readonly diskBytes: number;
   readonly writtenBytes: number;
   /** Seconds of every round, in order. */
@@ -69,6 +71,7 @@ function sideResult(runs: readonly ChildRun[], records: number): SideResult | un
     cpuSeconds: rounded(usage.cpuSeconds),
     // Memory is a promise: of all rounds and to the end of each, the highest.
     peakBytes: Math.max(...runs.map(({ wholeUsage }) => wholeUsage.peakBytes)),
+    peakSharedOnceBytes: Math.max(...runs.map(({ wholeUsage }) => wholeUsage.peakSharedOnceBytes)),
     diskBytes,
     writtenBytes: usage.writtenBytes,
     rounds: runs.map((run) => rounded(secondsOf(run))),

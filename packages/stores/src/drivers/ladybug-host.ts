@@ -35,8 +35,8 @@ const RESIDENT_BYTES_MAX = 192 * 2 ** 20;
 
 interface Running {
   readonly child: CallableChild;
-  /** Numbers of the files opened in it, by path. */
-  readonly files: Map<string, number>;
+  /** Numbers of the files opened in it, by path; none where that was tried and failed. */
+  readonly files: Map<string, number | undefined>;
 }
 
 /**
@@ -50,6 +50,8 @@ export class LadybugHost implements AsyncDisposable {
   readonly #unused = new Set<string>();
   /** Crashes in a row while a file was being written, by path. */
   readonly #crashes = new Map<string, number>();
+  /** Files that crash the process when opened: they are not tried again, for the sake of the others. */
+  readonly #broken = new Map<string, StoreError>();
   #running: Running | undefined;
   #opening: Promise<unknown> = Promise.resolve();
   #ending: Promise<void> | undefined;
@@ -71,6 +73,7 @@ export class LadybugHost implements AsyncDisposable {
     return new RemoteLadybugFile(path, {
       use: (work) => this.#use(path, work),
       onWritten: () => this.#crashes.delete(path),
+      onDiskFailure: () => this.#abandon(path),
       onCrash: (cause) => this.#countCrash(path, cause),
     });
   }
@@ -85,6 +88,7 @@ export class LadybugHost implements AsyncDisposable {
   /** Makes sure that the process does not have the file open, so that it can be renamed or removed. */
   async letGo(path: string): Promise<void> {
     this.#crashes.delete(path);
+    this.#broken.delete(path);
     if (this.#running?.files.has(path) === true) await this.#end();
   }
 
@@ -119,18 +123,29 @@ export class LadybugHost implements AsyncDisposable {
 
   /** Opens one file at a time, so that a crash is known to be about it. */
   async #opened(path: string): Promise<LadybugPlace> {
+    const place = this.#place(path);
+    if (place !== undefined) return place;
     const opened = this.#opening.then(() => this.#open(path));
     this.#opening = opened.catch(() => undefined);
     return await opened;
   }
 
-  async #open(path: string): Promise<LadybugPlace> {
+  #place(path: string): LadybugPlace | undefined {
     this.#unused.delete(path);
+    const { child, files } = this.#start();
+    const file = files.get(path);
+    return file === undefined ? undefined : { child, file };
+  }
+
+  async #open(path: string): Promise<LadybugPlace> {
+    const broken = this.#broken.get(path);
+    if (broken !== undefined) throw broken;
     for (let crashes = 0; ;) {
+      const place = this.#place(path);
+      if (place !== undefined) return place;
       const { child, files } = this.#start();
-      const known = files.get(path);
-      if (known !== undefined) return { child, file: known };
       try {
+        files.set(path, undefined);
         const file = await this.#openIn(child, path);
         files.set(path, file);
         return { child, file };
@@ -138,7 +153,10 @@ export class LadybugHost implements AsyncDisposable {
         const failure = mapLadybugError(`open ${path}`, cause);
         if (!(failure instanceof ChildEndedError) || !failure.isCrash) throw failure;
         crashes += 1;
-        if (crashes >= CRASHES_MAX) throw brokenFile(path, failure);
+        if (crashes < CRASHES_MAX) continue;
+        const error = brokenFile(path, failure);
+        this.#broken.set(path, error);
+        throw error;
       }
     }
   }
@@ -185,6 +203,15 @@ export class LadybugHost implements AsyncDisposable {
     await child.kill();
   }
 
+  /**
+   * Ends the process at once, with nothing more written. After a checkpoint that found the disk full,
+   * LadybugDB went on to acknowledge what it did not find again when it was opened next (measured).
+   */
+  async #abandon(path: string): Promise<void> {
+    // A file that could not even be opened has no such state, and others may be working.
+    if (this.#running?.files.get(path) !== undefined) await this.#running.child.kill();
+  }
+
   #endWhenIdle(): void {
     clearTimeout(this.#idle);
     this.#idle = setTimeout(() => void this.#end(), this.#options.idleMs ?? 60_000);
@@ -200,6 +227,6 @@ export class LadybugHost implements AsyncDisposable {
 }
 
 function brokenFile(path: string, cause: Error): StoreError {
-  const reason = `LadybugDB ended ${CRASHES_MAX} times on ${path}: ${cause.message}`;
+  const reason = `${CRASHES_MAX} times in a row on ${path}, ${cause.message}`;
   return new StoreError("corrupt", reason, { cause });
 }

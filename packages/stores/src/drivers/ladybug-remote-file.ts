@@ -1,3 +1,5 @@
+import { StoreError } from "../errors.ts";
+import type { StoreErrorCode } from "../errors.ts";
 import { ChildEndedError } from "./child-process.ts";
 import type { CallTime, CallableChild } from "./child-process.ts";
 import type { LadybugSide, LadybugStatementRequest } from "./ladybug-protocol.ts";
@@ -22,6 +24,8 @@ export interface LadybugFileHost {
   /** Runs work while the file is open; the process is not ended meanwhile. */
   use<Result>(work: (place: LadybugPlace) => Promise<Result>): Promise<Result>;
   onWritten(): void;
+  /** Told when a write failed on the disk. */
+  onDiskFailure(): Promise<void>;
   /** Told when the process crashed during a write; answers what to throw. */
   onCrash(cause: ChildEndedError): Error;
 }
@@ -30,6 +34,7 @@ export interface LadybugFileHost {
 const WRITE_MS_MAX = 600_000;
 // A read is interrupted in the process after its time; where it does not heed that, the process is ended.
 const INTERRUPT_GRACE_MS = 5_000;
+const DISK_CODES: ReadonlySet<StoreErrorCode> = new Set(["full", "read-only", "unavailable"]);
 
 /** A LadybugDB file that is open in another process: only statements, parameters and rows go there. */
 export class RemoteLadybugFile implements LadybugFile {
@@ -48,9 +53,11 @@ export class RemoteLadybugFile implements LadybugFile {
     doing: string,
     work: (session: LadybugSession) => Promise<Result>,
   ): Promise<Result> {
-    return await this.#written(doing, (session) =>
+    const result = await this.#written(doing, (session) =>
       inTransaction(session, "BEGIN TRANSACTION", work),
     );
+    this.#host.onWritten();
+    return result;
   }
 
   async read<Result>(
@@ -84,13 +91,14 @@ export class RemoteLadybugFile implements LadybugFile {
     work: (session: RemoteSession, place: LadybugPlace) => Promise<Result>,
   ): Promise<Result> {
     try {
-      const result = await this.#exclusive("writer", doing, (place) =>
+      return await this.#exclusive("writer", doing, (place) =>
         work(new RemoteSession(place, "writer"), place),
       );
-      this.#host.onWritten();
-      return result;
     } catch (cause) {
-      throw cause instanceof ChildEndedError && cause.isCrash ? this.#host.onCrash(cause) : cause;
+      if (cause instanceof ChildEndedError) throw cause.isCrash ? this.#host.onCrash(cause) : cause;
+      const isOfDisk = cause instanceof StoreError && DISK_CODES.has(cause.code);
+      if (isOfDisk) await this.#host.onDiskFailure();
+      throw cause;
     }
   }
 

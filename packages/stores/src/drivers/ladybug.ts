@@ -76,7 +76,8 @@ export function mapLadybugError(doing: string, cause: unknown): unknown {
 // What is not here is about the statement or its values: parser, binder, conversion, overflow.
 const MESSAGES: readonly (readonly [RegExp, StoreErrorCode])[] = [
   [LOCKED, "unavailable"],
-  [/No space left on device|Disk quota exceeded/, "full"],
+  // A write that a full disk cut short has no error number: "… numBytesWritten: 3947. Error: Success".
+  [/No space left on device|Disk quota exceeded|File too large|numBytesWritten/, "full"],
   [/Permission denied|Read-only file system|read-only mode/i, "read-only"],
   [
     /not a valid Lbug database|[Cc]orrupt|[Cc]hecksum|bad_alloc|Storage version|WAL record/,

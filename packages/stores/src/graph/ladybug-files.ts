@@ -1,6 +1,5 @@
-import { existsSync } from "node:fs";
 import { readdir, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import type { LadybugHost } from "../drivers/ladybug-host.ts";
 import type { LadybugFile } from "../drivers/ladybug.ts";
@@ -22,8 +21,6 @@ interface Used {
   readonly file: LadybugFile;
 }
 
-// What LadybugDB writes beside a file; without the file it means nothing.
-const BESIDE = [".shadow", ".tmp", ".wal"] as const;
 // Damaged files kept for whoever wants to know why; older ones go.
 const BROKEN_MAX = 2;
 // A graph is replaced so often while its tenant's files stay open; a record, or a full disk, that crashes
@@ -55,7 +52,7 @@ export class LadybugFiles {
     if (found !== undefined) return found;
     const path = this.#path(key, 1);
     // A crash between removing a file and its log must not leave the log to the file's successor.
-    for (const ending of BESIDE) await this.#remove(`${path}${ending}`);
+    await this.#removeBeside(path);
     return this.#use(key, 1);
   }
 
@@ -66,7 +63,7 @@ export class LadybugFiles {
       const path = this.#path(key, build);
       await this.#options.host.letGo(path);
       await this.#remove(path);
-      for (const ending of BESIDE) await this.#remove(`${path}${ending}`);
+      await this.#removeBeside(path);
     }
     for (const { name } of await this.#broken(key)) {
       await this.#remove(join(this.#options.directory, name));
@@ -94,8 +91,8 @@ export class LadybugFiles {
     const number = (broken.at(-1)?.number ?? 0) + 1;
     const target = `${used.path}.broken-${number}`;
     // The file first: a log without it is removed by `make`, but it would be replayed into a file alone.
-    for (const ending of ["", ...BESIDE]) {
-      if (!existsSync(`${used.path}${ending}`)) continue;
+    const beside = await this.#beside(used.path);
+    for (const ending of ["", ...beside]) {
       await fileCall(`set ${used.path} aside`, () =>
         rename(`${used.path}${ending}`, `${target}${ending}`),
       );
@@ -146,6 +143,19 @@ export class LadybugFiles {
     await fileCall(`remove ${path}`, () => rm(path, { force: true }));
   }
 
+  async #removeBeside(path: string): Promise<void> {
+    for (const ending of await this.#beside(path)) await this.#remove(`${path}${ending}`);
+  }
+
+  /** Endings of what LadybugDB wrote beside a file (logs, pages); without the file it means nothing. */
+  async #beside(path: string): Promise<readonly string[]> {
+    const file = basename(path);
+    const names = await this.#names();
+    return names
+      .filter((name) => name.startsWith(`${file}.`) && !name.startsWith(`${file}.broken-`))
+      .map((name) => name.slice(file.length));
+  }
+
   /** Names of what was set aside, with its logs, the oldest first. */
   async #broken(key: FileKey): Promise<readonly { name: string; number: number }[]> {
     const files = await this.#files(true);
@@ -167,13 +177,7 @@ export class LadybugFiles {
   async #files(
     isLogIncluded = false,
   ): Promise<readonly { readonly name: string; readonly key: FileKey; readonly build: number }[]> {
-    const { directory } = this.#options;
-    const names = await fileCall(`list ${directory}`, () =>
-      readdir(directory).catch((cause: unknown) => {
-        if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return [];
-        throw cause;
-      }),
-    );
+    const names = await this.#names();
     return names.flatMap((name) => {
       const [, collection, generation, build, ending] =
         /^([a-z0-9_.]+)-(\d+)-(\d+)\.lbug(\..+)?$/.exec(name) ?? [];
@@ -181,6 +185,16 @@ export class LadybugFiles {
       const key = { name: collection.replaceAll(".", "/"), generation: Number(generation) };
       return [{ name, key, build: Number(build) }];
     });
+  }
+
+  async #names(): Promise<readonly string[]> {
+    const { directory } = this.#options;
+    return await fileCall(`list ${directory}`, () =>
+      readdir(directory).catch((cause: unknown) => {
+        if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return [];
+        throw cause;
+      }),
+    );
   }
 
   #path({ name, generation }: FileKey, build: number): string {

@@ -104,13 +104,32 @@ test("a crash of the library is an error, not the end of this process", async ()
   await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
   await store.apply(scope, collection, delivery(1));
   for (const signal of ["SIGABRT", "SIGSEGV"] as const) {
-    const underway = expect(
-      store.apply(scope, collection, delivery(2, 5_000)),
-    ).rejects.toMatchObject({ name: "StoreError", code: "unavailable" });
+    const underway = store
+      .apply(scope, collection, delivery(2, 5_000))
+      .catch((cause: unknown) => cause);
     await endProcess(store, signal);
-    await underway;
+    expect(await underway).toMatchObject({ name: "StoreError", code: "unavailable" });
     expect(await state(store)).toEqual([1, 5, 1, 5]);
   }
+});
+
+test("a graph whose every delivery crashes the library is set aside at the third", async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  const messages: string[] = [];
+  for (let round = 1; round <= 3; round += 1) {
+    await store.prepare(scope, collection);
+    const underway = store
+      .apply(scope, collection, delivery(1, 5_000))
+      .catch((cause: unknown) => cause);
+    await endProcess(store, "SIGABRT");
+    const failure = await underway;
+    expect(failure).toMatchObject({ name: "StoreError", code: "unavailable" });
+    messages.push((failure as StoreError).message.includes(".broken-1") ? "replaced" : "retry");
+  }
+  expect(messages).toEqual(["retry", "retry", "replaced"]);
+  await store.apply(scope, collection, delivery(1));
+  expect(await state(store)).toEqual([1, 5, 1, 5]);
 });
 
 test("a log torn at any place leaves whole deliveries with their checkpoint, and none in part", async () => {
@@ -124,7 +143,7 @@ test("a log torn at any place leaves whole deliveries with their checkpoint, and
     await copyWithLog(directory.path, tenant, log.subarray(0, (log.length * cut) / cuts));
     const checkpoint = await store.checkpoint(scopeFor(tenant), collection);
     expect(checkpoint).toBeGreaterThanOrEqual(before);
-    expect(await state(store, scopeFor(tenant)), tenant).toEqual(stateAt(checkpoint));
+    expect(await state(store, scopeFor(tenant))).toEqual(stateAt(checkpoint));
     before = checkpoint;
   }
   expect(before).toBe(12);
