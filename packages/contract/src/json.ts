@@ -24,9 +24,7 @@ const LONG_DIGITS = 16;
  */
 export function parseJson(text: string): JsonValue {
   try {
-    const value: unknown = hasLongDigits(text)
-      ? JSON.parse(text, exactNumber)
-      : JSON.parse(text);
+    const value: unknown = hasLongDigits(text) ? JSON.parse(text, exactNumber) : JSON.parse(text);
     return value as JsonValue;
   } catch (cause) {
     throw new ContractError("invalid-json", `not JSON: ${(cause as Error).message}`, { cause });

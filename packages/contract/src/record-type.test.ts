@@ -130,6 +130,25 @@ describe("record types", () => {
     ).toThrow(/transactional/);
   });
 
+  test("a personal field may be no node, no property and no end of an edge", () => {
+    const personal = { fields: ["who"], subject: "who" } as const;
+    const asNode = { nodes: [{ label: "Person", id: "who" }] } as const;
+    const asProperty = {
+      nodes: [{ label: "Note", id: "id", properties: { by: { type: "text", from: "who" } } }],
+    } as const;
+    const asEdge = {
+      nodes: [],
+      edges: [
+        { type: "BY", from: { label: "Note", id: "id" }, to: { label: "Person", id: "who" } },
+      ],
+    } as const;
+    for (const graph of [asNode, asProperty, asEdge]) {
+      expect(() => defineRecordType({ ...plain, personal, placements: { graph } })).toThrow(
+        /personal field who/,
+      );
+    }
+  });
+
   test("a personal field may be no tag and no event fact", () => {
     const personal = { fields: ["who"], subject: "who" } as const;
     expect(() =>

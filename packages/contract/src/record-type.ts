@@ -147,15 +147,24 @@ function checkPersonal(type: RecordType, refuse: (reason: string) => never): voi
   if (typeof personal.subject !== "string" || personal.subject === "") {
     refuse("personal fields need a subject: name the field that says whom they are about");
   }
-  const exposed = [
-    ...(placements.series ?? []).flatMap((series) => Object.values(series.tags)),
-    ...(placements.stream?.facts ?? []),
-  ];
-  for (const expression of exposed) {
+  for (const expression of exposedExpressions(placements)) {
     const path = pathOf(expression);
-    if (isPersonal(type, path))
-      refuse(`the personal field ${path} may be no tag and no event fact`);
+    if (isPersonal(type, path)) {
+      refuse(`the personal field ${path} may be no tag, no node and no event fact`);
+    }
   }
+}
+
+/** What leaves a record for places that outlive it or are shared by many: tags, nodes, events. */
+function exposedExpressions({ series = [], stream, graph }: Placements): ValueExpression[] {
+  const { nodes = [], edges = [] } = graph ?? {};
+  return [
+    ...series.flatMap(({ tags }) => Object.values(tags)),
+    ...(stream?.facts ?? []),
+    ...nodes.map(({ id }) => id),
+    ...nodes.flatMap(({ properties = {} }) => Object.values(properties).map(({ from }) => from)),
+    ...edges.flatMap(({ from, to }) => [from.id, to.id]),
+  ];
 }
 
 /** Whether `path` is, or lies in, a personal field of the type. */

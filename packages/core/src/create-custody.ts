@@ -71,7 +71,7 @@ export const CUSTODY_SETTINGS: CustodySettings = {
   isSealed: true,
   isHeadAwaited: false,
   acceptLoss: false,
-  recentBytesMax: 16 * 1024 * 1024,
+  recentBytesMax: 24 * 1024 * 1024,
   delivery: { recordsMax: 2_000, bytesMax: 8 * 1024 * 1024 },
 };
 
@@ -92,7 +92,7 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     opener,
     recentBytesMax: settings.recentBytesMax,
   });
-  const source = new DeliverySource(journalStore, reader, settings.delivery);
+  const source = new DeliverySource(journalStore, reader, settings.delivery, runtime.sleep);
   const { onProjected, onNotice } = parts;
   const owners = new OwnerList({ journal: journalStore, keys, runtime });
   const runner = new ProjectionRunner({

@@ -118,6 +118,7 @@ export interface ImportFailure {
 export interface ProjectionStatus {
   readonly name: string;
   readonly generation: number;
+  /** Where each owner has a file of their own: as many as the journal holds for them. */
   readonly records: number;
   readonly checkpoint: number;
   /** Entries yet to be read: 0 when caught up. */
@@ -131,6 +132,7 @@ export interface RoleStatus {
   readonly engine: string;
   readonly product: string;
   readonly records: number;
+  /** On disk; without the files that owners have of their own. */
   readonly bytes: number;
   readonly lag: number;
   /** What of it is encrypted at rest by Custody, in words. */

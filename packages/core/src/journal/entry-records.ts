@@ -18,7 +18,7 @@ export function joinEntries(entries: readonly EntryRecords[]): RecordBatch {
   const picks = latestVersions(entries);
   let bytes = 0;
   for (const { batch, index } of picks) bytes += sliceLength(batch, index);
-  const text = new Uint8Array(new SharedArrayBuffer(bytes));
+  const text: Uint8Array = Buffer.allocUnsafeSlow(bytes);
   const offsets = new Uint32Array(picks.length + 1);
   let at = 0;
   for (const [position, { batch, index }] of picks.entries()) {
@@ -84,7 +84,7 @@ function pickTexts(
   return joinBytes(indexes.map((index) => text.subarray(offsets[index], offsets[index + 1])));
 }
 
-/** Puts byte strings one after another in shared memory, with where each begins; parts that lie so already are not copied. */
+/** Puts byte strings one after another, with where each begins; parts that lie so already are not copied. */
 export function joinBytes(parts: readonly Uint8Array[]): {
   text: Uint8Array;
   offsets: Uint32Array;
@@ -96,13 +96,12 @@ export function joinBytes(parts: readonly Uint8Array[]): {
   if (first !== undefined && liesInOneRun(parts, first)) {
     return { text: new Uint8Array(first.buffer, first.byteOffset, length), offsets };
   }
-  const text = new Uint8Array(new SharedArrayBuffer(length));
+  const text: Uint8Array = Buffer.allocUnsafeSlow(length);
   for (const [index, part] of parts.entries()) text.set(part, offsets[index]);
   return { text, offsets };
 }
 
 function liesInOneRun(parts: readonly Uint8Array[], first: Uint8Array): boolean {
-  if (!(first.buffer instanceof SharedArrayBuffer)) return false;
   let end = first.byteOffset;
   for (const { buffer, byteOffset, byteLength } of parts) {
     if (buffer !== first.buffer || byteOffset !== end) return false;
@@ -111,14 +110,14 @@ function liesInOneRun(parts: readonly Uint8Array[], first: Uint8Array): boolean 
   return true;
 }
 
-/** Writes texts as UTF-8 one after another in shared memory, with where each begins. */
+/** Writes texts as UTF-8 one after another, with where each begins. */
 export function joinTexts(texts: readonly string[]): { text: Uint8Array; offsets: Uint32Array } {
   const offsets = new Uint32Array(texts.length + 1);
   let length = 0;
   for (const [index, text] of texts.entries()) {
     offsets[index + 1] = length += Buffer.byteLength(text);
   }
-  const buffer = Buffer.from(new SharedArrayBuffer(length));
+  const buffer = Buffer.allocUnsafeSlow(length);
   for (const [index, text] of texts.entries()) buffer.write(text, offsets[index] ?? 0, "utf8");
-  return { text: new Uint8Array(buffer.buffer, 0, length), offsets };
+  return { text: buffer, offsets };
 }

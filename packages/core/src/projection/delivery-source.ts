@@ -5,6 +5,7 @@ import type { Scope } from "@custody/stores/scope";
 import { joinBytes, joinEntries } from "../journal/entry-records.ts";
 import type { EntryRecords } from "../journal/entry-records.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
+import type { Runtime } from "../runtime.ts";
 import type { ProjectionPlan } from "./projections.ts";
 
 /** Bounds of one delivery: enough to write in bulk, little enough to keep memory flat. */
@@ -33,16 +34,29 @@ interface ReaderPosition {
 // read is kept for it no longer.
 const CALLS_PATIENCE = 64;
 
+// A projection may be so many entries ahead of another, and then waits 200 ms at most.
+const LEAD_ENTRIES = 3;
+const WAIT_MS = 10;
+const WAITS_MAX = 20;
+const CALLS_TOGETHER = 16;
+
 /** Makes the next delivery of a projection out of the journal. */
 export class DeliverySource {
   readonly #journal: JournalStore;
   readonly #reader: JournalReader;
   readonly #limits: DeliveryLimits;
+  readonly #sleep: Runtime["sleep"];
   /** Where the projections of each tenant read just now. */
   readonly #readers = new Map<string, Map<string, ReaderPosition>>();
   #calls = 0;
 
-  constructor(journal: JournalStore, reader: JournalReader, limits: DeliveryLimits) {
+  constructor(
+    journal: JournalStore,
+    reader: JournalReader,
+    limits: DeliveryLimits,
+    sleep: Runtime["sleep"],
+  ) {
+    this.#sleep = sleep;
     this.#journal = journal;
     this.#reader = reader;
     this.#limits = limits;
@@ -69,6 +83,9 @@ export class DeliverySource {
     const last = entries.at(-1);
     this.#note(scope.tenant, plan, last === undefined ? undefined : after);
     if (last === undefined) return undefined;
+    const count = entries.reduce((sum, entry) => sum + entry.count, 0);
+    // Small commits are projected at once: they are in memory still, and somebody may wait to read them.
+    if (count * 2 >= this.#limits.recordsMax) await this.#keepTogether(scope.tenant, after);
     const byType = Map.groupBy(entries.filter(holdsRecords), ({ type }) => type);
     const batches: RecordBatch[] = [];
     for (const list of byType.values()) batches.push(...(await this.#batches(scope, plan, list)));
@@ -91,6 +108,21 @@ export class DeliverySource {
     }
     if (readers.size > 0) this.#reader.recent.release(tenant, lowest);
     else this.#readers.delete(tenant);
+  }
+
+  /**
+   * Lets those close behind catch up, for a moment: what is read from segments is then read once for
+   * all. Nobody waits for a projection that asks much more rarely than the others.
+   */
+  async #keepTogether(tenant: string, after: number): Promise<void> {
+    for (let waits = 0; waits < WAITS_MAX; waits += 1) {
+      const isAhead = [...(this.#readers.get(tenant)?.values() ?? [])].some(
+        (reader) =>
+          reader.after < after - LEAD_ENTRIES && this.#calls - reader.call <= CALLS_TOGETHER,
+      );
+      if (!isAhead) return;
+      await this.#sleep(WAIT_MS);
+    }
   }
 
   #withinLimits(entries: readonly StoredEntry[]): readonly StoredEntry[] {

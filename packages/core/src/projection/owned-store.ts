@@ -31,7 +31,7 @@ export interface OwnedStoreParts {
   readonly isShared: boolean;
   readonly owners: OwnerList;
   readonly journal: JournalStore;
-  /** Lets deliveries of one engine write one after another: each file that is open at once takes memory. */
+  /** Lets one owner's file be written at a time by each engine: each that is open takes memory. */
   readonly turns: EngineTurns;
 }
 
@@ -80,14 +80,15 @@ export class OwnedStore implements ProjectedStore<unknown> {
     if (split.size > 0 && delivery.after !== undefined) {
       await this.#begin(tenant, collection, { stands, checkpoint: delivery.checkpoint });
     }
-    await this.#parts.turns.run(this.engine, async () => {
-      for (const [owner, batches] of split) {
-        const own = { ...tenant, owner };
+    for (const [owner, batches] of split) {
+      const own = { ...tenant, owner };
+      // Owner by owner, so that projections that are written side by side use a file while it is open.
+      await this.#parts.turns.run(this.engine, async () => {
         await this.#store.prepare(own, collection);
         await this.#parts.owners.add(tenant, this.#owned(collection), owner);
         await this.#store.apply(own, collection, { batches, checkpoint: delivery.checkpoint });
-      }
-    });
+      });
+    }
     await this.#store.apply(tenant, collection, { ...delivery, batches: [] });
   }
 

@@ -1,4 +1,4 @@
-import type { ProjectedStore, StoreStatistics } from "@custody/stores/projected-store";
+import type { ProjectedStore } from "@custody/stores/projected-store";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
@@ -259,13 +259,6 @@ export class ProjectionRunner {
     const { owners, journal } = this.#parts;
     const turns = this.#turns;
     return new OwnedStore({ store, role, owner, isShared: isCounted, owners, journal, turns });
-  }
-
-  /** What a role's store holds of a tenant, its owners' files included. */
-  async statistics(scope: Scope, role: ProjectedRole): Promise<StoreStatistics> {
-    const plans = this.plans(scope, { roles: [role] });
-    const plan = plans.find(({ owner }) => owner !== undefined) ?? { role, isCounted: false };
-    return await (await this.store(plan)).statistics(tenantScope(scope));
   }
 }
 

@@ -75,6 +75,12 @@ export class Readiness {
       checkpoint = Math.max(sequence, await projector.checkpoint());
     }
     const { projection } = await runner.active(scope, plan);
+    if (projection.owner !== plan.owner && checkpoint > 0) {
+      throw new CoreError(
+        "failed",
+        `${projectionLabel(plan)} is not built anew yet for its changed owner; try \`custody rebuild ${role}\``,
+      );
+    }
     return {
       collection: projection.collection as Collection<never>,
       checkpoint,

@@ -120,6 +120,19 @@ test("find with --json and no --limit goes through all pages, with one to its en
   expect(some.output.split("\n").length - 1).toBe(501);
 });
 
+test("the owner who is named reaches the library, and none does where none is named", async () => {
+  const asked: unknown[] = [];
+  const answers: Answers = {
+    find: async (scope) => {
+      asked.push(scope.owner);
+      return { records: [], checkpoint: 3 };
+    },
+  };
+  await run(["find", "redteam/hits", "--owner", "ana"], answers);
+  await run(["find", "redteam/hits"], answers);
+  expect(asked).toEqual(["ana", undefined]);
+});
+
 test("what find is asked for reaches the library", async () => {
   const asked: unknown[] = [];
   const answers: Answers = {

@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 
 import type ladybug from "@ladybugdb/core";
@@ -18,6 +20,13 @@ type Statement = Pick<LadybugStatementRequest, "how" | "statement" | "parameters
 
 // Pages wait in the write-ahead log up to this much before they are moved into the file.
 const CHECKPOINT_BYTES = 16 * 1024 * 1024;
+/**
+ * The log of a checkpoint that did not come to its end. LadybugDB (0.19.1) replays it into memory and
+ * removes it, but writes the file only at its next checkpoint: killed before that, it replays later
+ * transactions onto a file that lacks the earlier ones (measured). So a checkpoint follows at once, and
+ * a file on which this was cut off is not trusted.
+ */
+const UNFINISHED = ".wal.checkpoint";
 const LOCK_RETRY_MS = 25;
 const PREPARED_MAX = 64;
 
@@ -34,14 +43,37 @@ export async function openLadybugDatabase(request: LadybugOpenRequest): Promise<
       return await openDatabase(library, request);
     } catch (cause) {
       // The process of a killed parent holds the file for some milliseconds more.
-      const isLocked = cause instanceof Error && LOCKED.test(cause.message);
-      if (!isLocked || performance.now() >= giveUpAt) throw cause;
+      if (!isLocked(cause) || performance.now() >= giveUpAt) throw cause;
       await delay(LOCK_RETRY_MS);
     }
   }
 }
 
 async function openDatabase(
+  library: typeof ladybug,
+  request: LadybugOpenRequest,
+): Promise<LadybugDatabase> {
+  const { open: path } = request;
+  const marker = `${path}.recovering`;
+  if (existsSync(marker)) {
+    throw new StoreError("corrupt", `the recovery of ${path} was cut off`);
+  }
+  if (!existsSync(`${path}${UNFINISHED}`)) return await connect(library, request);
+  await writeFile(marker, "");
+  const recovered = await connect(library, request).catch(async (cause: unknown) => {
+    if (isLocked(cause)) await rm(marker, { force: true });
+    throw cause;
+  });
+  await recovered.writer.checkpoint();
+  await rm(marker);
+  return recovered;
+}
+
+function isLocked(cause: unknown): boolean {
+  return cause instanceof Error && LOCKED.test(cause.message);
+}
+
+async function connect(
   library: typeof ladybug,
   { open, bufferPoolBytes, sizeMax }: LadybugOpenRequest,
 ): Promise<LadybugDatabase> {
@@ -76,6 +108,15 @@ export class LadybugConnection {
 
   limitTime(timeMs: number): void {
     this.#connection.setQueryTimeout(Math.max(1, Math.trunc(timeMs)));
+  }
+
+  async checkpoint(): Promise<void> {
+    await this.answer({
+      how: "direct",
+      statement: "CHECKPOINT",
+      parameters: {},
+      rowsMax: Number.POSITIVE_INFINITY,
+    });
   }
 
   async answer({ how, statement, parameters, rowsMax }: Statement): Promise<LadybugAnswer> {

@@ -150,7 +150,7 @@ export class LadybugHost implements AsyncDisposable {
         files.set(path, file);
         return { child, file };
       } catch (cause) {
-        const failure = mapLadybugError(`open ${path}`, cause);
+        const failure = openFailure(path, cause);
         if (!(failure instanceof ChildEndedError) || !failure.isCrash) throw failure;
         crashes += 1;
         if (crashes < CRASHES_MAX) continue;
@@ -224,6 +224,13 @@ export class LadybugHost implements AsyncDisposable {
     this.#crashes.set(path, crashes);
     return crashes >= CRASHES_MAX ? brokenFile(path, cause) : cause;
   }
+}
+
+/** What LadybugDB says of a file that is like none it wrote has no pattern: `unordered_map::at`. */
+function openFailure(path: string, cause: unknown): unknown {
+  const failure = mapLadybugError(`open ${path}`, cause);
+  if (!(failure instanceof StoreError) || failure.code !== "refused") return failure;
+  return new StoreError("corrupt", failure.message, { cause });
 }
 
 function brokenFile(path: string, cause: Error): StoreError {

@@ -28,14 +28,7 @@ async function runStatement(request: LadybugStatementRequest): Promise<unknown> 
 }
 
 async function settle(): Promise<void> {
-  for (const { writer } of databases) {
-    await writer.answer({
-      how: "direct",
-      statement: "CHECKPOINT",
-      parameters: {},
-      rowsMax: Number.POSITIVE_INFINITY,
-    });
-  }
+  for (const { writer } of databases) await writer.checkpoint();
 }
 
 answerCalls((request) => answer(request as LadybugRequest));

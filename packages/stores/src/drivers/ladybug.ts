@@ -77,7 +77,7 @@ export function mapLadybugError(doing: string, cause: unknown): unknown {
 const MESSAGES: readonly (readonly [RegExp, StoreErrorCode])[] = [
   [LOCKED, "unavailable"],
   // A write that a full disk cut short has no error number: "… numBytesWritten: 3947. Error: Success".
-  [/No space left on device|Disk quota exceeded|File too large|numBytesWritten/, "full"],
+  [/No space left on device|Disk quota exceeded|File too large|numBytesWritten/i, "full"],
   [/Permission denied|Read-only file system|read-only mode/i, "read-only"],
   [
     /not a valid Lbug database|[Cc]orrupt|[Cc]hecksum|bad_alloc|Storage version|WAL record/,

@@ -149,6 +149,39 @@ test("a log torn at any place leaves whole deliveries with their checkpoint, and
   expect(before).toBe(12);
 }, 60_000);
 
+test("killed in a checkpoint, and again after the next delivery, a graph holds what its checkpoint says", async () => {
+  await using directory = await makeTemporaryDirectory();
+  await using store = await openLadybugGraph({ directory: directory.path, sizeMax });
+  for (let round = 1; round <= 4; round += 1) {
+    const tenant = scopeFor(`killed-${round}`);
+    await store.apply(tenant, collection, delivery(1));
+    await store.settle(tenant);
+    for (let sequence = 2; sequence <= 6; sequence += 1) {
+      await store.apply(tenant, collection, delivery(sequence, 1_000));
+    }
+    const settling = store.settle(tenant).catch(() => undefined);
+    const file = fileOf(directory.path, tenant.tenant);
+    const deadline = performance.now() + 10_000;
+    while (!existsSync(`${file}.wal.checkpoint`) && performance.now() < deadline) {
+      await new Promise((turn) => setImmediate(turn));
+    }
+    await endProcess(store, "SIGKILL");
+    await settling;
+    const isWhole = await store.prepare(tenant, collection).then(
+      () => true,
+      () => false,
+    );
+    const found = await store.checkpoint(tenant, collection);
+    expect(found).toBe(isWhole ? 6 : 0);
+    const before = await state(store, tenant);
+    await store.apply(tenant, collection, delivery(found + 1));
+    await endProcess(store, "SIGKILL");
+    const hosts = Number(before[1]) + 5;
+    expect(hosts).toBe(isWhole ? 5_010 : 5);
+    expect(await state(store, tenant)).toEqual([found + 1, hosts, found + 1, hosts]);
+  }
+}, 60_000);
+
 test("a log with rubbish in it leaves whole deliveries, or is called corrupt, and then the graph fills again", async () => {
   await using directory = await makeTemporaryDirectory();
   const log = await makeLog(directory.path, 6);
@@ -272,15 +305,23 @@ test("a process with nothing to do ends, and the next call starts another", asyn
   expect(await state(store)).toEqual([1, 5, 1, 5]);
 });
 
-test("LadybugDB's process ends with the one that started it, and lets the files go", async () => {
+test("LadybugDB's process ends with the one that started it, also in the midst of a query, and lets the files go", async () => {
   await using directory = await makeTemporaryDirectory();
   const module = new URL("./ladybug.ts", import.meta.url).href;
   const options = { directory: directory.path, sizeMax };
+  {
+    await using store = await openLadybugGraph(options);
+    await store.apply(scope, collection, delivery(1, 2_000));
+  }
+  const statement =
+    "MATCH (a:Host), (b:Host), (c:Host), (d:Host) WHERE a.cores + b.cores + c.cores + d.cores < 0 RETURN count(*)";
+  const endless = { statement, rowsMax: 1, timeMs: 600_000 };
   const source = `const { openLadybugGraph } = await import(${JSON.stringify(module)});
     const store = await openLadybugGraph(${JSON.stringify(options)});
     const scope = { tenant: "tenant-a", actor: "test", deadline: Infinity };
     await store.prepare(scope, ${JSON.stringify(collection)});
-    process.stdout.write(store.processId + "\\n");
+    store.query(scope, ${JSON.stringify(collection)}, ${JSON.stringify(endless)});
+    setImmediate(() => process.stdout.write(store.processId + "\\n"));
     setInterval(() => {}, 1000);`;
   const parent = spawn(
     process.execPath,
@@ -297,7 +338,7 @@ test("LadybugDB's process ends with the one that started it, and lets the files 
   await once(parent, "close");
   while (isRunning(processId)) await new Promise((turn) => setImmediate(turn));
   await using store = await openLadybugGraph(options);
-  expect(await store.checkpoint(scope, collection)).toBe(0);
+  expect(await store.checkpoint(scope, collection)).toBe(1);
 });
 
 function isRunning(processId: number): boolean {

@@ -1,6 +1,7 @@
 import { Worker } from "node:worker_threads";
 
 import { StoreError } from "../errors.ts";
+import { handOver } from "./hand-over.ts";
 import { DISPOSE, revivedError } from "./messages.ts";
 import type { Response, StoreSpec } from "./messages.ts";
 
@@ -82,7 +83,8 @@ export class StoreThread implements AsyncDisposable {
     const worker = this.#worker;
     return new Promise((resolve, reject) => {
       this.#pending.set(call, { resolve, reject });
-      worker.postMessage({ call, object, method, args });
+      const handed = handOver(args);
+      worker.postMessage({ call, object, method, args: handed.args }, handed.transfer);
       worker.ref();
     });
   }

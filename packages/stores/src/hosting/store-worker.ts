@@ -1,6 +1,7 @@
 // The thread's own program: opens stores and does what it is asked, one message after another.
 import { parentPort } from "node:worker_threads";
 
+import { letGo } from "./hand-over.ts";
 import { DISPOSE, plainError } from "./messages.ts";
 import type { Request, StoreSpec } from "./messages.ts";
 
@@ -20,6 +21,8 @@ async function answer({ call, object, method, args }: Request): Promise<void> {
     parentPort?.postMessage({ call, ...(isLive(value) ? keep(value) : { value }) });
   } catch (cause) {
     parentPort?.postMessage({ call, error: plainError(cause) });
+  } finally {
+    letGo(args);
   }
 }
 
