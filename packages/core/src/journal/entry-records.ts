@@ -70,10 +70,17 @@ export function pickRecords(batch: RecordBatch, indexes: readonly number[]): Rec
     sequences: Float64Array.from(indexes, (index) => batch.sequences[index] ?? 0),
     observedAt: Float64Array.from(indexes, (index) => batch.observedAt[index] ?? Number.NaN),
     removed: Uint8Array.from(indexes, (index) => batch.removed[index] ?? 0),
-    ...(previous === undefined
-      ? {}
-      : { previous: pickTexts(previous.text, previous.offsets, indexes) }),
+    ...(previous === undefined ? {} : { previous: pickPrevious(previous, indexes) }),
   };
+}
+
+function pickPrevious(
+  { text, offsets, sequences }: NonNullable<RecordBatch["previous"]>,
+  indexes: readonly number[],
+): NonNullable<RecordBatch["previous"]> {
+  const texts = pickTexts(text, offsets, indexes);
+  if (sequences === undefined) return texts;
+  return { ...texts, sequences: Float64Array.from(indexes, (index) => sequences[index] ?? 0) };
 }
 
 function pickTexts(

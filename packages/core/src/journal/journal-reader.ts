@@ -32,6 +32,12 @@ export interface JournalRecord {
   readonly text: string;
 }
 
+/** A record's fields (UTF-8 JSON) as of an earlier entry. */
+export interface EarlierVersion {
+  readonly text: Uint8Array;
+  readonly sequence: number;
+}
+
 /** JournalReader: entries as records, opened and brought to their type's present version. */
 export class JournalReader {
   readonly #parts: JournalReaderParts;
@@ -114,21 +120,24 @@ export class JournalReader {
     this.#parts.lines.forget();
   }
 
-  /** The fields of records as they stood just before an entry; `undefined` where there was no live record. */
-  async textsBefore(
+  /** Records as they stood just before an entry; `undefined` where there was no live record. */
+  async versionsBefore(
     scope: Scope,
     type: string,
     ids: readonly string[],
     sequence: number,
-  ): Promise<readonly (Uint8Array | undefined)[]> {
+  ): Promise<readonly (EarlierVersion | undefined)[]> {
     const keys = ids.map((id) => ({ id, sequence }));
     const positions = await this.#parts.journal.lookupBefore(scope, type, keys);
-    const texts: (Uint8Array | undefined)[] = [];
+    const versions: (EarlierVersion | undefined)[] = [];
     for (const position of positions) {
-      const isLive = position !== undefined && !position.isDeleted;
-      texts.push(isLive ? Buffer.from((await this.recordAt(scope, position)).text) : undefined);
+      if (position === undefined || position.isDeleted) versions.push(undefined);
+      else {
+        const text = Buffer.from((await this.recordAt(scope, position)).text);
+        versions.push({ text, sequence: position.sequence });
+      }
     }
-    return texts;
+    return versions;
   }
 
   /** Reads an entry's lines; when a compaction has just moved them, from where they lie now. */

@@ -166,9 +166,11 @@ export class DeliverySource {
   ): Promise<RecordBatch> {
     if (!plan.isCounted && plan.owner === undefined) return batch;
     const firstSequence = entries[0]?.sequence ?? 0;
-    const texts = await this.#reader.textsBefore(scope, batch.type, batch.ids, firstSequence);
-    if (texts.every((text) => text === undefined)) return batch;
-    return { ...batch, previous: joinBytes(texts.map((text) => text ?? new Uint8Array(0))) };
+    const before = await this.#reader.versionsBefore(scope, batch.type, batch.ids, firstSequence);
+    if (before.every((version) => version === undefined)) return batch;
+    const texts = joinBytes(before.map((version) => version?.text ?? new Uint8Array(0)));
+    const sequences = Float64Array.from(before, (version) => version?.sequence ?? 0);
+    return { ...batch, previous: { ...texts, sequences } };
   }
 }
 

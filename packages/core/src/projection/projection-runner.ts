@@ -44,6 +44,8 @@ export interface ProjectionChoice {
   readonly names?: readonly string[];
 }
 
+const CLOSING_PATIENCE_MS = 2_000;
+
 /** ProjectionRunner: the projectors of every tenant, started when they are wanted. */
 export class ProjectionRunner {
   readonly #parts: ProjectionRunnerParts;
@@ -145,8 +147,18 @@ export class ProjectionRunner {
     return { checkpoint: await projector.checkpoint(), last };
   }
 
-  /** Stops following; what is under way ends with its present delivery. */
+  /**
+   * Stops following. What was just committed gets a moment to reach its stores, so that an orderly end
+   * leaves none of them behind; what takes longer ends with its present delivery and goes on next time.
+   */
   async close(): Promise<void> {
+    const { runtime } = this.#parts;
+    const patience = new AbortController();
+    await Promise.race([
+      Promise.allSettled(this.#background),
+      runtime.sleep(CLOSING_PATIENCE_MS, patience.signal),
+    ]);
+    patience.abort();
     this.#abort.abort();
     await Promise.allSettled(this.#background);
     const projectors = await Promise.allSettled(this.#projectors.values());

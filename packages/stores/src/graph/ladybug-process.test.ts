@@ -321,7 +321,10 @@ test("LadybugDB's process ends with the one that started it, also in the midst o
     const scope = { tenant: "tenant-a", actor: "test", deadline: Infinity };
     await store.prepare(scope, ${JSON.stringify(collection)});
     store.query(scope, ${JSON.stringify(collection)}, ${JSON.stringify(endless)});
-    setImmediate(() => process.stdout.write(store.processId + "\\n"));
+    for (let checkpoint = 2; checkpoint <= 5; checkpoint++) {
+      await store.apply(scope, ${JSON.stringify(collection)}, { batches: [], checkpoint });
+    }
+    process.stdout.write(store.processId + "\\n");
     setInterval(() => {}, 1000);`;
   const parent = spawn(
     process.execPath,
@@ -338,7 +341,7 @@ test("LadybugDB's process ends with the one that started it, also in the midst o
   await once(parent, "close");
   while (isRunning(processId)) await new Promise((turn) => setImmediate(turn));
   await using store = await openLadybugGraph(options);
-  expect(await store.checkpoint(scope, collection)).toBe(1);
+  expect(await store.checkpoint(scope, collection)).toBe(5);
 });
 
 function isRunning(processId: number): boolean {
