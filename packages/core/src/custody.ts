@@ -1,4 +1,3 @@
-import type { ImportErrorCode } from "@custody/contract/importer";
 import type { Receipt } from "@custody/contract/receipt";
 import type { StoreRole } from "@custody/contract/placement";
 import type { AggregateAnswer, AggregateQuery, SqlAnswer } from "@custody/stores/analytics/port";
@@ -107,12 +106,6 @@ export interface ImportReport {
   /** True when the very same file had been imported before. */
   readonly isReplay: boolean;
   readonly rejections: readonly { readonly at: string; readonly reason: string }[];
-}
-
-/** Importing failed; nothing was committed. */
-export interface ImportFailure {
-  readonly code: ImportErrorCode;
-  readonly at?: string;
 }
 
 export interface ProjectionStatus {

@@ -1,4 +1,4 @@
-import { createHash, hash } from "node:crypto";
+import { hash } from "node:crypto";
 
 /**
  * The content form of a row: the text over which reconciliation hashes. The journal side makes it
@@ -52,9 +52,4 @@ export class DigestSums {
       .sort(([left], [right]) => left - right)
       .map(([bucket, { count, sum }]) => ({ bucket, count, sum: hashText(sum) }));
   }
-}
-
-/** SHA-256 of bytes, lower-case hex; for contents that are no row. */
-export function contentHash(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
 }

@@ -11,7 +11,7 @@ import { keyedHash } from "../keys/keyed-hash.ts";
 import type { KeyService } from "../keys/key-service.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Runtime } from "../runtime.ts";
-import type { CommitOptions, CommitPart, CommitRecord, Rejection } from "./commit-request.ts";
+import type { CommitOptions, CommitPart, Rejection } from "./commit-request.ts";
 import { Committer } from "./committer.ts";
 import type { CommitOutcome, PlacedCommit, PlacedEntry, PlacedStep } from "./committer.ts";
 import { CommitDecider } from "./decide-commit.ts";
@@ -279,9 +279,4 @@ function replay(stored: string, digest: string): Receipt {
   }
   const { digest: _, ...rest } = receipt;
   return { ...rest, isReplay: true };
-}
-
-/** A record without a place, for callers that have none. */
-export function plainRecords(records: readonly unknown[]): readonly CommitRecord[] {
-  return records.map((fields) => ({ fields }));
 }

@@ -207,7 +207,7 @@ export class LineStore {
 }
 
 /** The key period of an instant: its month in UTC, `YYYY-MM`. */
-export function periodOf(instant: number): string {
+function periodOf(instant: number): string {
   return new Date(instant).toISOString().slice(0, 7);
 }
 

@@ -71,7 +71,7 @@ export function fieldOpener(keys: KeyService): FieldOpener {
 }
 
 /** The name under which a subject's key is kept and found: it tells nobody who it is. */
-export function pseudonym(hashKey: Uint8Array, subject: string): string {
+function pseudonym(hashKey: Uint8Array, subject: string): string {
   return Buffer.from(keyedHash(hashKey, "subject", subject)).toString("hex");
 }
 

@@ -85,7 +85,7 @@ export const users: RecordType = defineRecordType({
 });
 
 /** Holds personal fields and names an asset. */
-export const interviews: RecordType = defineRecordType({
+const interviews: RecordType = defineRecordType({
   name: "sample/interviews",
   version: 1,
   title: "What a person said about an asset",

@@ -89,6 +89,6 @@ export class TenantFiles<Handle> {
 }
 
 /** HMAC-SHA-256 of the owner's name under the salt, in hex: names cannot be guessed from files. */
-export function ownerFileName(salt: Uint8Array, owner: string): string {
+function ownerFileName(salt: Uint8Array, owner: string): string {
   return createHmac("sha256", salt).update(owner).digest("hex");
 }

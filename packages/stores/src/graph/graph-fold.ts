@@ -42,7 +42,7 @@ export interface FoldedEdge extends EdgeRef {
  * Earlier sayings kept for a property, so that it falls back to one of them when a record that set it
  * goes. Beyond it the oldest is forgotten: a property that thousands of records set stays small.
  */
-export const SAYINGS_MAX = 16;
+const SAYINGS_MAX = 16;
 
 /** Compiles a placement to a function that tells what a record says about the graph. */
 export function compileMention(placement: GraphPlacement): (record: unknown) => Mention {
@@ -134,7 +134,7 @@ function nodeId(value: unknown): string {
 const INSTANT_MAX = 8.64e15;
 
 /** A value in the one form that every engine gives back; what does not fit its column is `null`. */
-export function normalProperty(type: ColumnType, taken: unknown): ColumnValue {
+function normalProperty(type: ColumnType, taken: unknown): ColumnValue {
   const value = coerceColumn(type, taken);
   if (typeof value === "string") return value.toWellFormed();
   if (type === "timestamp" && typeof value === "number") {
