@@ -176,7 +176,8 @@ test("killed in a checkpoint, and again after the next delivery, a graph holds w
     const before = await state(store, tenant);
     await store.apply(tenant, collection, delivery(found + 1));
     await endProcess(store, "SIGKILL");
-    const hosts = Number(before[1]) + 5;
+    // A graph that was set aside has no row to count in until it is written again.
+    const hosts = Number(before[1] ?? 0) + 5;
     expect(hosts).toBe(isWhole ? 5_010 : 5);
     expect(await state(store, tenant)).toEqual([found + 1, hosts, found + 1, hosts]);
   }
