@@ -51,11 +51,6 @@ export class RecentEntries {
     }
   }
 
-  clear(): void {
-    this.#tenants.clear();
-    this.#bytes = 0;
-  }
-
   #add(tenant: string, sequence: number, slot: Slot): void {
     const entries = this.#tenants.get(tenant) ?? new Map<number, Slot>();
     this.#tenants.set(tenant, entries);

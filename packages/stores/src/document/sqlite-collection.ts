@@ -6,7 +6,7 @@ import type { DocumentPlacement } from "@custody/contract/placement";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import type { DocumentFile } from "./sqlite-file.ts";
-import { quoteName } from "./sqlite-fragment.ts";
+import { quoteName } from "../drivers/sqlite-fragment.ts";
 import { hasArray, pathKeys, plainPath, scalarKey, stepNames } from "./sqlite-path.ts";
 
 /** An index on a path that holds one value a document. */

@@ -2,8 +2,8 @@ import type { SQLInputValue } from "node:sqlite";
 
 import type { FilterLiteral } from "@custody/contract/filter";
 
-import { SQL_FALSE, joinConditions, sql, valueList, verbatim } from "./sqlite-fragment.ts";
-import type { SqlFragment } from "./sqlite-fragment.ts";
+import { SQL_FALSE, joinConditions, sql, valueList, verbatim } from "../drivers/sqlite-fragment.ts";
+import type { SqlFragment } from "../drivers/sqlite-fragment.ts";
 
 /** What a value must be: one of some literals, or beyond a bound of its own kind. */
 export type Comparison =

@@ -2,8 +2,8 @@ import type { Filter } from "@custody/contract/filter";
 
 import { compareKey, compareTyped, meetsAbsent } from "./sqlite-comparison.ts";
 import type { Comparison } from "./sqlite-comparison.ts";
-import { SQL_FALSE, SQL_TRUE, joinConditions, sql, verbatim } from "./sqlite-fragment.ts";
-import type { SqlFragment } from "./sqlite-fragment.ts";
+import { SQL_FALSE, SQL_TRUE, joinConditions, sql, verbatim } from "../drivers/sqlite-fragment.ts";
+import type { SqlFragment } from "../drivers/sqlite-fragment.ts";
 import { branches, hasArray, memberPath, plainPath, stepNames } from "./sqlite-path.ts";
 
 /** How values at a path can be found without reading documents. */

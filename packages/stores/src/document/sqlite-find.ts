@@ -13,8 +13,8 @@ import type { Position, SortKey } from "./sqlite-cursor.ts";
 import type { DocumentFile } from "./sqlite-file.ts";
 import { compileFilter } from "./sqlite-filter.ts";
 import type { FilterIndexes } from "./sqlite-filter.ts";
-import { joinConditions, sql, verbatim } from "./sqlite-fragment.ts";
-import type { SqlFragment } from "./sqlite-fragment.ts";
+import { joinConditions, sql, verbatim } from "../drivers/sqlite-fragment.ts";
+import type { SqlFragment } from "../drivers/sqlite-fragment.ts";
 import { hasArray, pathKeys, plainPath, scalarKey, stepNames } from "./sqlite-path.ts";
 import { readCheckpoint } from "./sqlite-write.ts";
 

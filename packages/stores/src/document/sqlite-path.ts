@@ -1,7 +1,7 @@
 import { pathSteps } from "@custody/contract/field-path";
 
 import { StoreError } from "../errors.ts";
-import { quoteText } from "./sqlite-fragment.ts";
+import { quoteText } from "../drivers/sqlite-fragment.ts";
 
 /**
  * How a dotted path is followed in SQL.

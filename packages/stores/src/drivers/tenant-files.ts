@@ -60,14 +60,6 @@ export class TenantFiles<Handle> {
     }
   }
 
-  /** Closes a scope's file if it is open; for discarding or replacing it. */
-  async release(scope: Scope): Promise<void> {
-    const path = this.path(scope);
-    const slot = this.#open.get(path);
-    this.#open.delete(path);
-    if (slot !== undefined) await this.#options.close(await slot.handle);
-  }
-
   async closeAll(): Promise<void> {
     const slots = [...this.#open.values()];
     this.#open.clear();

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 
-import type { SqlFragment } from "../document/sqlite-fragment.ts";
+import type { SqlFragment } from "../drivers/sqlite-fragment.ts";
 import { notPrepared, onlyPlacement, SqliteCollections } from "../drivers/sqlite-collections.ts";
 import type { HeldCollection } from "../drivers/sqlite-collections.ts";
 import { openSqliteFile, sqliteTransaction } from "../drivers/sqlite.ts";

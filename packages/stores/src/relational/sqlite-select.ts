@@ -7,15 +7,17 @@ import { asInstantMs } from "@custody/contract/value-expression";
 
 import type { Cell } from "../analytics/port.ts";
 import {
+  compileLogic,
   joinConditions,
+  negated,
   quoteName,
   sql,
   SQL_FALSE,
   SQL_TRUE,
   valueList,
   verbatim,
-} from "../document/sqlite-fragment.ts";
-import type { SqlFragment } from "../document/sqlite-fragment.ts";
+} from "../drivers/sqlite-fragment.ts";
+import type { Comparison, SqlFragment } from "../drivers/sqlite-fragment.ts";
 import { cursorOf, cursorParts } from "../drivers/sqlite-rows.ts";
 import { StoreError } from "../errors.ts";
 import type { TablePage, TableQuery } from "./port.ts";
@@ -113,22 +115,10 @@ function columnNamed(name: string, columns: readonly QueryColumn[]): QueryColumn
 }
 
 function compileFilter(filter: Filter, columns: readonly QueryColumn[]): SqlFragment {
-  switch (filter.op) {
-    case "and":
-    case "or":
-    case "nor": {
-      const parts = filter.filters.map((part) => compileFilter(part, columns));
-      const joined = joinConditions(parts, filter.op === "and" ? "AND" : "OR");
-      return filter.op === "nor" ? negated(joined) : joined;
-    }
-    case "not":
-      return negated(compileFilter(filter.filter, columns));
-    default:
-      return compileComparison(filter, columnNamed(filter.path, columns));
-  }
+  return compileLogic(filter, (comparison) =>
+    compileComparison(comparison, columnNamed(comparison.path, columns)),
+  );
 }
-
-type Comparison = Exclude<Filter, { readonly op: "and" | "or" | "nor" | "not" }>;
 
 function compileComparison(filter: Comparison, column: QueryColumn): SqlFragment {
   const name = verbatim(quoteName(column.name));
@@ -162,10 +152,6 @@ function compileComparison(filter: Comparison, column: QueryColumn): SqlFragment
     case "lte":
       return ordered(column, filter.op, filter.value);
   }
-}
-
-function negated(condition: SqlFragment): SqlFragment {
-  return sql`(${condition}) IS NOT TRUE`;
 }
 
 function equals(column: QueryColumn, literals: readonly FilterLiteral[]): SqlFragment {

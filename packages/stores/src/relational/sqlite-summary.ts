@@ -3,7 +3,7 @@ import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 
 import { parseJson } from "@custody/contract/json";
 import type { Measure, SummaryDeclaration } from "@custody/contract/summary";
 
-import { quoteName, verbatim } from "../document/sqlite-fragment.ts";
+import { quoteName, verbatim } from "../drivers/sqlite-fragment.ts";
 import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
 import { rangeStart } from "../drivers/sqlite-rows.ts";
 import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";

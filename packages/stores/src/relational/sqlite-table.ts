@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 
 import type { RelationalPlacement } from "@custody/contract/placement";
 
-import { quoteName, verbatim } from "../document/sqlite-fragment.ts";
+import { quoteName, verbatim } from "../drivers/sqlite-fragment.ts";
 import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
 import { rangeStart } from "../drivers/sqlite-rows.ts";
 import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";

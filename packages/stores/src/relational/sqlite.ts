@@ -1,9 +1,10 @@
 import { sqliteCall } from "../drivers/sqlite.ts";
+import { fileCalls } from "../drivers/sqlite-calls.ts";
+import type { UseFile } from "../drivers/sqlite-calls.ts";
 import { digestRows, pageOfRows, sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import { StoreError } from "../errors.ts";
-import type { Scope } from "../scope.ts";
-import type { RelationalLimits, RelationalStore } from "./port.ts";
+import type { RelationalLimits, RelationalStore, TablePlacement } from "./port.ts";
 import { RelationalFile } from "./sqlite-file.ts";
 import { selectRows } from "./sqlite-select.ts";
 
@@ -32,7 +33,7 @@ export async function openSqliteRelational(
     open: async (path) => RelationalFile.open(path),
     close: async (file) => file.close(),
   });
-  const use: UseFile = async (scope, doing, work) =>
+  const use: UseFile<RelationalFile> = async (scope, doing, work) =>
     await files.use(scope, (file) => sqliteCall(doing, () => work(file)));
 
   return {
@@ -40,7 +41,8 @@ export async function openSqliteRelational(
     engine: "sqlite",
     limits: LIMITS,
 
-    ...writing(use),
+    ...fileCalls<TablePlacement, RelationalFile>(use),
+    ...comparing(use),
 
     statistics: async (scope) =>
       await use(scope, "count rows", (file) => ({
@@ -71,34 +73,8 @@ export async function openSqliteRelational(
   };
 }
 
-type UseFile = <Result>(
-  scope: Scope,
-  doing: string,
-  work: (file: RelationalFile) => Result,
-) => Promise<Result>;
-
-function writing(
-  use: UseFile,
-): Pick<
-  RelationalStore,
-  "prepare" | "apply" | "repair" | "checkpoint" | "discard" | "digest" | "list"
-> {
+function comparing(use: UseFile<RelationalFile>): Pick<RelationalStore, "digest" | "list"> {
   return {
-    prepare: async (scope, collection) =>
-      await use(scope, `prepare ${collection.name}`, (file) => file.prepare(collection)),
-
-    apply: async (scope, collection, delivery) =>
-      await use(scope, `apply ${collection.name}`, (file) => file.apply(collection, delivery)),
-
-    repair: async (scope, collection, batch) =>
-      await use(scope, `repair ${collection.name}`, (file) => file.repair(collection, batch)),
-
-    checkpoint: async (scope, collection) =>
-      await use(scope, "read a checkpoint", (file) => file.checkpoint(collection)),
-
-    discard: async (scope, collection) =>
-      await use(scope, `discard ${collection.name}`, (file) => file.discard(collection)),
-
     digest: async (scope, collection, bucketSize) =>
       await use(scope, `digest ${collection.name}`, (file) =>
         file.isPrepared(collection)

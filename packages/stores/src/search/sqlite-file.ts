@@ -2,7 +2,7 @@ import type { DatabaseSync } from "node:sqlite";
 
 import type { SearchPlacement } from "@custody/contract/placement";
 
-import { quoteName } from "../document/sqlite-fragment.ts";
+import { quoteName } from "../drivers/sqlite-fragment.ts";
 import { numberOf, notPrepared, SqliteCollections } from "../drivers/sqlite-collections.ts";
 import type { HeldCollection } from "../drivers/sqlite-collections.ts";
 import { openSqliteFile, sqliteTransaction } from "../drivers/sqlite.ts";

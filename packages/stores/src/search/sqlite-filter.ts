@@ -2,15 +2,17 @@ import type { Filter, FilterLiteral } from "@custody/contract/filter";
 import type { SQLInputValue } from "node:sqlite";
 
 import {
+  compileLogic,
   joinConditions,
+  negated,
   quoteName,
   sql,
   valueList,
   SQL_FALSE,
   SQL_TRUE,
   verbatim,
-} from "../document/sqlite-fragment.ts";
-import type { SqlFragment } from "../document/sqlite-fragment.ts";
+} from "../drivers/sqlite-fragment.ts";
+import type { Comparison, SqlFragment } from "../drivers/sqlite-fragment.ts";
 import { StoreError } from "../errors.ts";
 import { filterValue } from "./content.ts";
 import type { FilterValue } from "./content.ts";
@@ -40,22 +42,10 @@ export function storedValue(value: FilterValue): SQLInputValue {
 
 /** Compiles a filter whose paths are filter names. @throws StoreError `refused` for an unknown name. */
 function compileFilter(filter: Filter, columns: FilterColumns): SqlFragment {
-  switch (filter.op) {
-    case "and":
-    case "or":
-    case "nor": {
-      const parts = filter.filters.map((part) => compileFilter(part, columns));
-      const joined = joinConditions(parts, filter.op === "and" ? "AND" : "OR");
-      return filter.op === "nor" ? negated(joined) : joined;
-    }
-    case "not":
-      return negated(compileFilter(filter.filter, columns));
-    default:
-      return compileField(filter, fieldAt(filter.path, columns));
-  }
+  return compileLogic(filter, (comparison) =>
+    compileField(comparison, fieldAt(comparison.path, columns)),
+  );
 }
-
-type FieldFilter = Exclude<Filter, { readonly op: "and" | "or" | "nor" | "not" }>;
 
 interface Field {
   readonly index: number;
@@ -72,7 +62,7 @@ function fieldAt(path: string, { names, valuesTable }: FilterColumns): Field {
   return { index, column, values: verbatim(quoteName(valuesTable)) };
 }
 
-function compileField(filter: FieldFilter, field: Field): SqlFragment {
+function compileField(filter: Comparison, field: Field): SqlFragment {
   const { column } = field;
   switch (filter.op) {
     case "eq":
@@ -107,11 +97,6 @@ function compileField(filter: FieldFilter, field: Field): SqlFragment {
         "search filters hold plain values: $elemMatch has no meaning",
       );
   }
-}
-
-/** A condition of three values turned round as one of two: what is unknown does not hold. */
-function negated(condition: SqlFragment): SqlFragment {
-  return sql`(${condition}) IS NOT TRUE`;
 }
 
 /** Whether a column holds several values. */

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from "node:sqlite";
 
-import { quoteName } from "../document/sqlite-fragment.ts";
+import { quoteName } from "../drivers/sqlite-fragment.ts";
 import { StoreError } from "../errors.ts";
 
 /** How far an FTS5 index is from being one sorted segment. */

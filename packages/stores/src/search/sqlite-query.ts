@@ -4,8 +4,8 @@ import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import { canonicalJson } from "@custody/contract/json";
 import { asText } from "@custody/contract/value-expression";
 
-import { quoteName, sql, verbatim } from "../document/sqlite-fragment.ts";
-import type { SqlFragment } from "../document/sqlite-fragment.ts";
+import { quoteName, sql, verbatim } from "../drivers/sqlite-fragment.ts";
+import type { SqlFragment } from "../drivers/sqlite-fragment.ts";
 import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
 import { cursorOf, cursorParts } from "../drivers/sqlite-rows.ts";
 import { StoreError } from "../errors.ts";

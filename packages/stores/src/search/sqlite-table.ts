@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 
 
 import { parseJson, stringifyJson } from "@custody/contract/json";
 
-import { quoteName } from "../document/sqlite-fragment.ts";
+import { quoteName } from "../drivers/sqlite-fragment.ts";
 import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
 import { StoreError } from "../errors.ts";
 import { filterValue, textHash } from "./content.ts";

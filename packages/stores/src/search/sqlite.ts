@@ -1,9 +1,12 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 
+import type { SearchPlacement } from "@custody/contract/placement";
+
 import { sqliteCall } from "../drivers/sqlite.ts";
+import { fileCalls } from "../drivers/sqlite-calls.ts";
+import type { UseFile } from "../drivers/sqlite-calls.ts";
 import { digestRows, pageOfRows, sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
-import type { Scope } from "../scope.ts";
 import type {
   HighlightRequest,
   SearchLimits,
@@ -49,13 +52,14 @@ export async function openSqliteSearchStore(options: SqliteSearchOptions): Promi
     open: async (path) => SearchFile.open(path),
     close: async (file) => file.close(),
   });
-  const use: UseFile = async (scope, doing, work) =>
+  const use: UseFile<SearchFile> = async (scope, doing, work) =>
     await files.use(scope, (file) => sqliteCall(doing, () => work(file)));
 
   return {
     role: "search",
     engine: "sqlite",
-    ...writing(use),
+    ...fileCalls<SearchPlacement, SearchFile>(use),
+    ...comparing(use),
     ...reading(use, tokens),
 
     statistics: async (scope) =>
@@ -76,34 +80,8 @@ export async function openSqliteSearchStore(options: SqliteSearchOptions): Promi
   };
 }
 
-type UseFile = <Result>(
-  scope: Scope,
-  doing: string,
-  work: (file: SearchFile) => Result,
-) => Promise<Result>;
-
-function writing(
-  use: UseFile,
-): Pick<
-  SearchStore,
-  "prepare" | "apply" | "repair" | "checkpoint" | "discard" | "digest" | "list"
-> {
+function comparing(use: UseFile<SearchFile>): Pick<SearchStore, "digest" | "list"> {
   return {
-    prepare: async (scope, collection) =>
-      await use(scope, `prepare ${collection.name}`, (file) => file.prepare(collection)),
-
-    apply: async (scope, collection, delivery) =>
-      await use(scope, `apply ${collection.name}`, (file) => file.apply(collection, delivery)),
-
-    repair: async (scope, collection, batch) =>
-      await use(scope, `repair ${collection.name}`, (file) => file.repair(collection, batch)),
-
-    checkpoint: async (scope, collection) =>
-      await use(scope, "read a checkpoint", (file) => file.checkpoint(collection)),
-
-    discard: async (scope, collection) =>
-      await use(scope, `discard ${collection.name}`, (file) => file.discard(collection)),
-
     digest: async (scope, collection, bucketSize) =>
       await use(scope, `digest ${collection.name}`, (file) => {
         file.checkIndex(collection);
@@ -118,7 +96,7 @@ function writing(
 }
 
 function reading(
-  use: UseFile,
+  use: UseFile<SearchFile>,
   tokens: SqliteTokens,
 ): Pick<SearchStore, "capabilities" | "limits" | "search" | "highlight"> {
   return {

@@ -1,5 +1,7 @@
 import type { SQLInputValue } from "node:sqlite";
 
+import type { Filter } from "@custody/contract/filter";
+
 import { StoreError } from "../errors.ts";
 
 /** A piece of SQL with the values of its `?`, in order. */
@@ -59,6 +61,34 @@ export function joinConditions(
   const left = joinConditions(conditions.slice(0, half), operator);
   const right = joinConditions(conditions.slice(half), operator);
   return sql`(${left} ${verbatim(operator)} ${right})`;
+}
+
+/** A filter that compares, rather than joining other filters. */
+export type Comparison = Exclude<Filter, { readonly op: "and" | "or" | "nor" | "not" }>;
+
+/** Compiles the logic of a filter; each comparison in it as the caller says. */
+export function compileLogic(
+  filter: Filter,
+  compare: (comparison: Comparison) => SqlFragment,
+): SqlFragment {
+  switch (filter.op) {
+    case "and":
+    case "or":
+    case "nor": {
+      const parts = filter.filters.map((part) => compileLogic(part, compare));
+      const joined = joinConditions(parts, filter.op === "and" ? "AND" : "OR");
+      return filter.op === "nor" ? negated(joined) : joined;
+    }
+    case "not":
+      return negated(compileLogic(filter.filter, compare));
+    default:
+      return compare(filter);
+  }
+}
+
+/** Turns a condition of three values round as one of two: it holds where the given one is false or unknown. */
+export function negated(condition: SqlFragment): SqlFragment {
+  return sql`(${condition}) IS NOT TRUE`;
 }
 
 /** A list of values in brackets, each bound. */
