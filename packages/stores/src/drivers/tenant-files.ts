@@ -1,10 +1,10 @@
-import { createHmac } from "node:crypto";
 import { join } from "node:path";
 
 import { checkTenant } from "@custody/contract/ids";
 
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
+import { ownerFileName } from "./space.ts";
 
 export interface TenantFilesOptions<Handle> {
   /** The data directory; a tenant's files lie in `tenants/<tenant>` below it. */
@@ -78,9 +78,4 @@ export class TenantFiles<Handle> {
       await close(await slot.handle);
     }
   }
-}
-
-/** HMAC-SHA-256 of the owner's name under the salt, in hex: names cannot be guessed from files. */
-function ownerFileName(salt: Uint8Array, owner: string): string {
-  return createHmac("sha256", salt).update(owner).digest("hex");
 }
