@@ -1,6 +1,8 @@
+import type { StoreRole } from "@custody/contract/placement";
 import type { AnalyticsStore } from "@custody/stores/analytics/port";
 import type { BlobStore } from "@custody/stores/blob/port";
 import type { Cache } from "@custody/stores/cache/port";
+import type { EngineEntry } from "@custody/stores/catalogue";
 import type { DocumentStore } from "@custody/stores/document/port";
 import type { GraphStore } from "@custody/stores/graph/port";
 import type { Queue } from "@custody/stores/queue/port";
@@ -8,6 +10,7 @@ import type { JournalStore } from "@custody/stores/relational/journal";
 import type { RelationalStore } from "@custody/stores/relational/port";
 import type { SearchStore } from "@custody/stores/search/port";
 import type { SeriesStore } from "@custody/stores/series/port";
+import type { EngineHealth } from "@custody/stores/server-engine";
 import type { EventSource, EventStream } from "@custody/stores/stream/port";
 
 /** The projected stores by role. */
@@ -34,6 +37,10 @@ export const PROJECTED_ROLES: readonly ProjectedRole[] = [
 
 /** The stores core works with. Each is opened when it is first asked for, and once. */
 export interface Stores extends AsyncDisposable {
+  /** The engine that plays a role. */
+  readonly engine: (role: StoreRole) => EngineEntry;
+  /** How a role's server is; `undefined` where an embedded engine plays the role. */
+  readonly health: (role: StoreRole) => Promise<EngineHealth | undefined>;
   readonly journal: () => Promise<JournalStore>;
   readonly blob: () => Promise<BlobStore>;
   readonly cache: () => Promise<Cache>;

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { CoreError } from "@custody/core/errors";
@@ -6,9 +6,16 @@ import { CoreError } from "@custody/core/errors";
 /** The layout of a data directory that this version writes. */
 const FORMAT = 1;
 
-interface Marker {
+/** What `custody.json` says of a data directory. */
+export interface DataDirectory {
   readonly format: number;
   readonly createdAt: string;
+  /** Names the installation in stores that lie elsewhere; made when it is first opened. */
+  readonly installation?: string;
+  /** True once the journal and the blob store bear that name. */
+  readonly isSigned?: boolean;
+  /** Where the journal and the blobs were when it was first opened, in words for people. */
+  readonly truth?: { readonly journal: string; readonly blobs: string };
 }
 
 /** Marks a directory as a data directory. @throws CoreError `conflict` when it is one already. */
@@ -20,7 +27,7 @@ export function createDataDirectory(directory: string, now: number): void {
       `${directory} is a data directory already; use it, or choose another`,
     );
   }
-  const marker: Marker = { format: FORMAT, createdAt: new Date(now).toISOString() };
+  const marker: DataDirectory = { format: FORMAT, createdAt: new Date(now).toISOString() };
   writeFileSync(markerFile(directory), `${JSON.stringify(marker)}\n`, { flag: "wx" });
 }
 
@@ -29,7 +36,7 @@ export function createDataDirectory(directory: string, now: number): void {
  *
  * @throws CoreError `usage` when it is none, or when a newer version wrote it.
  */
-export function requireDataDirectory(directory: string): void {
+export function requireDataDirectory(directory: string): DataDirectory {
   const marker = readMarker(directory);
   if (marker === undefined) {
     throw new CoreError(
@@ -43,15 +50,23 @@ export function requireDataDirectory(directory: string): void {
       `${directory} has format ${marker.format}, and this version knows format ${FORMAT}; use a newer Custody`,
     );
   }
+  return marker;
+}
+
+/** Replaces what `custody.json` says, whole or not at all. */
+export function rewriteDataDirectory(directory: string, marker: DataDirectory): void {
+  const path = markerFile(directory);
+  writeFileSync(`${path}.new`, `${JSON.stringify(marker)}\n`, { flush: true });
+  renameSync(`${path}.new`, path);
 }
 
 function markerFile(directory: string): string {
   return join(directory, "custody.json");
 }
 
-function readMarker(directory: string): Marker | undefined {
+function readMarker(directory: string): DataDirectory | undefined {
   try {
-    return JSON.parse(readFileSync(markerFile(directory), "utf8")) as Marker;
+    return JSON.parse(readFileSync(markerFile(directory), "utf8")) as DataDirectory;
   } catch (cause) {
     if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return undefined;
     throw new CoreError("damaged", `${markerFile(directory)} cannot be read`, { cause });

@@ -1,6 +1,5 @@
 import { STORE_ROLES } from "@custody/contract/placement";
 import type { StoreRole } from "@custody/contract/placement";
-import { ENGINES } from "@custody/stores/catalogue";
 import type { EngineEntry } from "@custody/stores/catalogue";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
@@ -33,7 +32,7 @@ export async function readStatus(parts: StatusParts, scope: Scope): Promise<Tena
 }
 
 async function roleStatus(parts: StatusParts, scope: Scope, role: StoreRole): Promise<RoleStatus> {
-  const entry = engineOf(role);
+  const entry = parts.stores.engine(role);
   const { engine, product } = entry;
   const base = {
     engine,
@@ -159,12 +158,6 @@ function encryption({ role, atRest }: EngineEntry, isSealed: boolean): string {
   return atRest === "sealed"
     ? "everything, AES-256-GCM"
     : "nothing: a copy that can be rebuilt; put it on an encrypted disk";
-}
-
-function engineOf(role: StoreRole): EngineEntry {
-  const entry = ENGINES.find((one) => one.role === role && one.isDefault);
-  if (entry === undefined) throw new Error(`the catalogue lists no engine for ${role}`);
-  return entry;
 }
 
 function isProjected(role: StoreRole): role is ProjectedRole {

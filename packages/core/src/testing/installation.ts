@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Pack } from "@custody/contract/importer";
 import { openDuckdbAnalytics } from "@custody/stores/analytics/duckdb";
 import { openFileBlobStore } from "@custody/stores/blob/files";
+import { embeddedEngine } from "@custody/stores/catalogue";
 import { openSqliteDocumentStore } from "@custody/stores/document/sqlite";
 import { openLadybugGraph } from "@custody/stores/graph/ladybug";
 import { openSqliteJournal } from "@custody/stores/relational/sqlite-journal";
@@ -138,6 +139,8 @@ function embedded(directory: string, { clock }: Runtime, ownerSalt: Uint8Array):
     graph: () => openLadybugGraph({ directory, ownerSalt }),
   };
   return {
+    engine: embeddedEngine,
+    health: () => Promise.resolve(undefined),
     journal: () =>
       once("journal", () => openSqliteJournal({ path: join(directory, "journal.sqlite"), clock })),
     blob: () => once("blob", () => openFileBlobStore({ directory })),

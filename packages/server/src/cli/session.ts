@@ -6,6 +6,7 @@ import { CoreError } from "@custody/core/errors";
 import type { Scope } from "@custody/stores/scope";
 import type { Command } from "commander";
 
+import type { EngineUrls } from "../open-stores.ts";
 import { usageError } from "./command-error.ts";
 import { nearest } from "./nearest.ts";
 import { createPaint } from "./output/paint.ts";
@@ -20,6 +21,7 @@ export interface Composition {
   openCustody(options: {
     readonly dataDirectory: string;
     readonly keyFile: string;
+    readonly engines?: EngineUrls;
     readonly onNotice?: (text: string) => void;
     readonly acceptLoss?: boolean;
   }): Promise<Custody>;
@@ -101,6 +103,7 @@ export async function withSession(
     await using custody = await run.compose.openCustody({
       dataDirectory: settings.dataDirectory,
       keyFile: settings.keyFile,
+      engines: settings.engines,
       onNotice: (text) => run.tell(`${text}\n`),
       ...(options.acceptLoss === true ? { acceptLoss: true } : {}),
     });

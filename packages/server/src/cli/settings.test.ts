@@ -1,3 +1,7 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+import { makeTemporaryDirectory } from "@custody/stores/testing/temporary-directory";
 import { expect, test } from "vitest";
 
 import { resolveSettings } from "./settings.ts";
@@ -20,6 +24,7 @@ test("without options the data lie beside the work and the key in the user's con
     // printf /srv/ana/project/custody-data | sha256sum
     keyFile: "/srv/ana/.config/custody/custody-data-7ede62f5.key",
     tenant: "default",
+    engines: {},
     isJson: false,
     hasColor: false,
   });
@@ -78,9 +83,21 @@ test("a tenant's name is checked", () => {
   );
 });
 
-test("the URL of a server engine is refused, not ignored", () => {
-  expect(() => settingsWith({}, { CUSTODY_DOCUMENT_URL: "mongodb://db" })).toThrow(
-    expect.objectContaining({ code: "unsupported" }),
+test("a server plays a role when its URL is given, or a file that holds it", async () => {
+  await using directory = await makeTemporaryDirectory();
+  const file = join(directory.path, "search-url");
+  await writeFile(file, "opensearch://ana:secret@search/custody\n");
+  const environment = {
+    CUSTODY_DOCUMENT_URL: "mongodb://db/custody",
+    CUSTODY_SEARCH_URL_FILE: file,
+    CUSTODY_GRAPH_URL: "",
+  };
+  expect(settingsWith({}, environment).engines).toEqual({
+    document: "mongodb://db/custody",
+    search: "opensearch://ana:secret@search/custody",
+  });
+  expect(() => settingsWith({}, { CUSTODY_BLOB_URL_FILE: "missing" })).toThrow(
+    "CUSTODY_BLOB_URL_FILE names missing, which cannot be read",
   );
 });
 

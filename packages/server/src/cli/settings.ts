@@ -1,12 +1,15 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { basename, isAbsolute, join, relative, resolve } from "node:path";
 
 import { checkTenant } from "@custody/contract/ids";
 import { STORE_ROLES } from "@custody/contract/placement";
+import type { StoreRole } from "@custody/contract/placement";
 import { isOwnerName } from "@custody/core/projection/owner-scope";
 
-import { CommandError, usageError } from "./command-error.ts";
+import type { EngineUrls } from "../open-stores.ts";
+import { usageError } from "./command-error.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** The options every command takes, as commander gives them. */
@@ -27,6 +30,8 @@ export interface Settings {
   readonly tenant: string;
   /** Whose own files are meant, for what is kept per owner. */
   readonly owner?: string;
+  /** Servers that play roles. */
+  readonly engines: EngineUrls;
   readonly isJson: boolean;
   readonly hasColor: boolean;
 }
@@ -34,12 +39,10 @@ export interface Settings {
 /**
  * Decides the settings: an option comes before an environment variable, and that before the default.
  *
- * @throws CommandError `usage` when the key file would lie inside the data directory, `unsupported`
- *   for a server engine's URL.
+ * @throws CommandError `usage` when the key file would lie inside the data directory.
  */
 export function resolveSettings(options: GlobalOptions, terminal: Terminal): Settings {
   const { environment, directory } = terminal;
-  refuseServerEngines(environment);
   const dataDirectory = resolve(
     directory,
     options.data ?? given(environment["CUSTODY_DATA"]) ?? "custody-data",
@@ -62,6 +65,7 @@ export function resolveSettings(options: GlobalOptions, terminal: Terminal): Set
     keyFile,
     ...(owner === undefined ? {} : { owner: checkOwner(owner) }),
     tenant: checkTenant(options.tenant ?? given(environment["CUSTODY_TENANT"]) ?? "default"),
+    engines: engineUrls(environment),
     isJson: options.json ?? false,
     hasColor: wantsColor(options, terminal),
   };
@@ -103,17 +107,22 @@ function wantsColor(options: GlobalOptions, terminal: Terminal): boolean {
   return terminal.isInteractive || given(terminal.environment["FORCE_COLOR"]) !== undefined;
 }
 
-/** A URL that were ignored would let evidence go where its owner does not expect it. */
-function refuseServerEngines(environment: Terminal["environment"]): void {
+/** `CUSTODY_<ROLE>_URL` for each role; `CUSTODY_<ROLE>_URL_FILE` names a file that holds it, as it may hold a password. */
+function engineUrls(environment: Terminal["environment"]): EngineUrls {
+  const urls: Partial<Record<StoreRole, string>> = {};
   for (const role of STORE_ROLES) {
     const name = `CUSTODY_${role.toUpperCase()}_URL`;
-    if (given(environment[name]) === undefined) continue;
-    throw new CommandError(
-      "unsupported",
-      `${name} is set, and only embedded engines exist so far`,
-      {
-        next: `unset ${name}`,
-      },
-    );
+    const file = given(environment[`${name}_FILE`]);
+    const url = given(environment[name]) ?? (file === undefined ? undefined : readUrl(name, file));
+    if (url !== undefined) urls[role] = url;
+  }
+  return urls;
+}
+
+function readUrl(name: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch {
+    throw usageError(`${name}_FILE names ${file}, which cannot be read`, "check the file's name");
   }
 }
