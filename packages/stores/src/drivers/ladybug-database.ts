@@ -90,11 +90,22 @@ async function connect(
     false,
   );
   await database.init();
-  // One thread each: records of one batch are few, and the machine's cores belong to all stores.
   return {
-    writer: new LadybugConnection(new library.Connection(database, 1)),
-    reader: new LadybugConnection(new library.Connection(database, 1)),
+    writer: await connection(library, database),
+    reader: await connection(library, database),
   };
+}
+
+async function connection(
+  library: typeof ladybug,
+  database: ladybug.Database,
+): Promise<LadybugConnection> {
+  // One thread: records of one batch are few, and the machine's cores belong to all stores.
+  const made = new library.Connection(database, 1);
+  // Two first calls at once would each make the native connection, and the library (0.19.1) then sets
+  // the number of threads on the one that was never opened, which ends the process.
+  await made.init();
+  return new LadybugConnection(made);
 }
 
 /** One connection and the statements prepared on it. Used by one call at a time. */

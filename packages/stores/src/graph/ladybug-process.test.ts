@@ -378,3 +378,17 @@ async function copyWithLog(
   if (parts.includes("file")) await cp(fileOf(directory, "tenant-a"), file);
   await writeFile(`${file}.wal`, log);
 }
+
+test("the first calls of a new process may come at once", { timeout: 60_000 }, async () => {
+  for (let round = 0; round < 10; round += 1) {
+    await using home = await makeTemporaryDirectory();
+    await using store = await openLadybugGraph({ directory: home.path, sizeMax });
+    await Promise.all([
+      store.prepare(scope, collection),
+      store.apply(scope, collection, delivery(1)),
+      store.checkpoint(scope, collection),
+    ]);
+    const calls = await Promise.all([state(store), state(store), state(store)]);
+    expect(calls).toEqual([stateAt(1), stateAt(1), stateAt(1)]);
+  }
+});
