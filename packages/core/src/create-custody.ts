@@ -3,6 +3,8 @@ import { STORE_ROLES } from "@custody/contract/placement";
 import type { Receipt } from "@custody/contract/receipt";
 import type { Scope } from "@custody/stores/scope";
 
+import { Answers } from "./cache/answers.ts";
+import type { AnswerSettings } from "./cache/answers.ts";
 import type { Custody, TypeInfo } from "./custody.ts";
 import { importFile } from "./import/import-file.ts";
 import { OriginalFiles } from "./import/original-files.ts";
@@ -29,6 +31,7 @@ import { proveLine } from "./proof/prove.ts";
 import { journalEvents, topicsOf } from "./query/journal-events.ts";
 import { createReads } from "./query/reads.ts";
 import { Readiness } from "./query/readiness.ts";
+import { SlowCalls } from "./query/slow-calls.ts";
 import type { CompiledType } from "./records/compiled-type.ts";
 import { fieldPathsOf } from "./records/compiled-type.ts";
 import { acceptTypes } from "./records/type-changes.ts";
@@ -64,6 +67,10 @@ export interface CustodySettings {
   /** Decoded records kept for projectors, in bytes. */
   readonly recentBytesMax: number;
   readonly delivery: DeliveryLimits;
+  /** Answers that are kept so that the same question need not be asked again. */
+  readonly answers: AnswerSettings;
+  /** From how many milliseconds on a read of a store is remembered as slow. */
+  readonly slowMs: number;
 }
 
 /** Defaults of {@link CustodySettings}, sized so that an installation stays within 512 MB. */
@@ -73,25 +80,28 @@ export const CUSTODY_SETTINGS: CustodySettings = {
   acceptLoss: false,
   recentBytesMax: 24 * 1024 * 1024,
   delivery: { recordsMax: 2_000, bytesMax: 8 * 1024 * 1024 },
+  answers: {
+    bytesMax: 8 * 1024 * 1024,
+    answerBytesMax: 256 * 1024,
+    ttlMs: 60_000,
+    worthMs: 5,
+  },
+  slowMs: 500,
 };
 
 /** Puts the parts together to the library's one object. */
 export async function createCustody(parts: CustodyParts): Promise<Custody> {
-  const { stores, keys, runtime, settings } = parts;
+  const { keys, runtime, settings } = parts;
+  const { stores, slowCalls } = watchedStores(parts);
   const registry = new TypeRegistry(parts.packs);
   const journalStore = await stores.journal();
   const blob = await stores.blob();
-  const { isSealed } = settings;
-  const lines = new LineStore({ journal: journalStore, blob, keys, runtime, isSealed });
-  const opener = fieldOpener(keys);
-  const sealer = fieldSealer(keys, runtime);
-  const reader = new JournalReader({
+  const { lines, reader, sealer } = journalReading(parts, {
     journal: journalStore,
-    lines,
+    blob,
     registry,
-    opener,
-    recentBytesMax: settings.recentBytesMax,
   });
+  const { isSealed } = settings;
   const source = new DeliverySource(journalStore, reader, settings.delivery, runtime.sleep);
   const { onProjected, onNotice } = parts;
   const owners = new OwnerList({ journal: journalStore, keys, runtime });
@@ -121,6 +131,9 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
   const accept = typeAcceptor(collected, registry, settings.acceptLoss);
   const context = {
     ...parts,
+    stores,
+    slowCalls,
+    answers: new Answers({ cache: stores.cache, keys, runtime, settings: settings.answers }),
     registry,
     journal: journalStore,
     journalWriter: journal,
@@ -142,6 +155,33 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     originals: new OriginalFiles({ blob: () => stores.blob(), keys, runtime, isSealed }),
   };
   return assemble(context);
+}
+
+/** The stores, whose slow reads are remembered. */
+function watchedStores({
+  stores,
+  runtime,
+  settings,
+}: CustodyParts): Pick<Context, "stores" | "slowCalls"> {
+  const { journal } = stores;
+  const slowCalls = new SlowCalls({ journal, clock: runtime.clock, slowMs: settings.slowMs });
+  return { stores: slowCalls.watch(stores), slowCalls };
+}
+
+/** What reads and seals the journal's lines. */
+function journalReading(
+  { keys, runtime, settings }: CustodyParts,
+  at: {
+    readonly journal: Awaited<ReturnType<Stores["journal"]>>;
+    readonly blob: Awaited<ReturnType<Stores["blob"]>>;
+    readonly registry: TypeRegistry;
+  },
+): Pick<Context, "lines" | "reader" | "sealer"> {
+  const { isSealed, recentBytesMax } = settings;
+  const lines = new LineStore({ ...at, keys, runtime, isSealed });
+  const opener = fieldOpener(keys);
+  const reader = new JournalReader({ ...at, lines, opener, recentBytesMax });
+  return { lines, reader, sealer: fieldSealer(keys, runtime) };
 }
 
 /** Looks at a tenant's types before the tenant's first write. */
@@ -174,6 +214,8 @@ type Context = Omit<CustodyParts, "onProjected"> & {
   readonly audit: AuditLog;
   readonly readiness: Readiness;
   readonly originals: OriginalFiles;
+  readonly answers: Answers;
+  readonly slowCalls: SlowCalls;
 };
 
 function assemble(context: Context): Custody {
@@ -272,10 +314,11 @@ function operating(
   context: Context,
 ): Pick<
   Custody,
-  "status" | "types" | "catchUp" | "rebuild" | "reconcile" | "quarantine" | "compact"
+  "status" | "types" | "catchUp" | "rebuild" | "reconcile" | "quarantine" | "compact" | "slowCalls"
 > {
-  const { audit, runner, accept } = context;
+  const { audit, runner, accept, answers } = context;
   return {
+    slowCalls: (scope) => context.slowCalls.list(tenantScope(scope)),
     status: (scope) => readStatus(context, tenantScope(scope)),
     types: (scope) => describeTypes(context, scope),
     catchUp: async (scope, roles) => {
@@ -291,7 +334,13 @@ function operating(
       audit.around(
         scope,
         { action: "reconcile", resource: options.roles?.join(" ") ?? "all" },
-        () => reconcile(context, tenantScope(scope), options),
+        async () => {
+          try {
+            return await reconcile(context, tenantScope(scope), options);
+          } finally {
+            if (options.repair === true) await answers.forget(tenantScope(scope));
+          }
+        },
       ),
     quarantine: createQuarantine(context),
     compact: (scope) =>

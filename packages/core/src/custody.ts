@@ -20,6 +20,7 @@ import type { SeriesAnswer, SeriesQuery } from "@custody/stores/series/port";
 
 import type { CommitOptions, CommitPart } from "./journal/commit-request.ts";
 import type { ProofBundle } from "./verify/proof-bundle.ts";
+import type { SlowCall } from "./query/slow-calls.ts";
 import type { ProjectedRole } from "./stores.ts";
 
 /** A point in a tenant's journal to have been reached before an answer is given: a receipt or a sequence. */
@@ -353,6 +354,8 @@ export interface Custody extends AsyncDisposable {
   ): Promise<VerifyReport>;
   status(scope: Scope): Promise<TenantStatus>;
   types(scope: Scope): Promise<readonly TypeInfo[]>;
+  /** The newest reads that took long, at most 200 a tenant, newest first; without the values asked for. */
+  slowCalls(scope: Scope): Promise<readonly SlowCall[]>;
 
   /** Brings projections of the given roles to the journal's present end. */
   catchUp(scope: Scope, roles?: readonly ProjectedRole[]): Promise<void>;

@@ -88,10 +88,10 @@ export async function openCustody(options: OpenCustodyOptions): Promise<Custody>
   const stores = openStores({ dataDirectory, engines, keys });
   opened.use(stores);
   await requireOwnStores(dataDirectory, { stores, engines, random });
-  const ours = { ...stores, [Symbol.asyncDispose]: () => Promise.resolve() };
+  const closing: { stack?: AsyncDisposableStack } = {};
   const custody = await createCustody({
     packs,
-    stores: ours,
+    stores: { ...stores, [Symbol.asyncDispose]: async () => closing.stack?.disposeAsync() },
     keys,
     runtime,
     reading: {
@@ -103,7 +103,6 @@ export async function openCustody(options: OpenCustodyOptions): Promise<Custody>
     ...(onProjected === undefined ? {} : { onProjected }),
     ...(onNotice === undefined ? {} : { onNotice }),
   });
-  const closing = opened.move();
-  ours[Symbol.asyncDispose] = () => closing.disposeAsync();
+  closing.stack = opened.move();
   return custody;
 }

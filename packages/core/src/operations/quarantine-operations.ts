@@ -3,6 +3,7 @@ import { makeBatch } from "@custody/stores/record-batch";
 import type { JournalStore, QuarantineRow } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
+import type { Answers } from "../cache/answers.ts";
 import type { Custody } from "../custody.ts";
 import { CoreError } from "../errors.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
@@ -15,6 +16,7 @@ export interface QuarantineParts {
   readonly reader: JournalReader;
   readonly runner: ProjectionRunner;
   readonly stores: Stores;
+  readonly answers: Pick<Answers, "forget">;
 }
 
 const LIST_DEFAULT = 100;
@@ -35,6 +37,7 @@ export function createQuarantine(parts: QuarantineParts): Custody["quarantine"] 
       for (const row of await list(scope, { ...options, limit: ALL })) {
         if (await replayRow(parts, scope, row, rebuilt)) replayed += 1;
       }
+      if (replayed > 0) await parts.answers.forget(scope);
       const remaining = (await list(scope, { ...options, limit: ALL })).length;
       return { replayed, remaining };
     },

@@ -7,6 +7,7 @@ import type { Scope } from "@custody/stores/scope";
 import type { SearchExpression } from "@custody/stores/search/expression";
 import { parseSearch } from "@custody/stores/search/query-language";
 
+import type { Answers } from "../cache/answers.ts";
 import type {
   Custody,
   FindOptions,
@@ -27,6 +28,7 @@ export interface ReadsParts {
   readonly journal: JournalStore;
   readonly reader: JournalReader;
   readonly readiness: Readiness;
+  readonly answers: Answers;
 }
 
 type ReadMethods = Pick<
@@ -51,46 +53,41 @@ export function createReads(parts: ReadsParts): ReadMethods {
     search: (scope, type, options) => reads.search(scope, type, options),
     series: async (scope, type, { after, ...query }) => {
       const at = await reads.at(scope, "series", type, after);
-      return {
-        ...(await at.store.query(at.scope, at.collection, query)),
-        checkpoint: at.checkpoint,
-      };
+      return reads.answer(at, "query", query, () => at.store.query(at.scope, at.collection, query));
     },
     aggregate: async (scope, type, { after, filter, ...query }) => {
       const at = await reads.at(scope, "analytics", type, after);
       const parsed = filter === undefined ? {} : { filter: parseFilter(filter) };
-      const answer = await at.store.aggregate(at.scope, at.collection, { ...query, ...parsed });
-      return { ...answer, checkpoint: at.checkpoint };
+      const asked = { ...query, ...parsed };
+      return reads.answer(at, "aggregate", asked, () =>
+        at.store.aggregate(at.scope, at.collection, asked),
+      );
     },
     table: async (scope, name, { after, filter, ...query }) => {
       const at = await reads.at(scope, "relational", name, after);
-      const answer = await at.store.select(at.scope, at.collection, {
-        ...query,
-        filter: filterOf(filter),
-      });
-      return { ...answer, checkpoint: at.checkpoint };
+      const asked = { ...query, filter: filterOf(filter) };
+      return reads.answer(at, "select", asked, () =>
+        at.store.select(at.scope, at.collection, asked),
+      );
     },
     graph: {
       neighbours: async (scope, { after, ...query }) => {
         const at = await reads.at(scope, "graph", "graph", after);
-        return {
-          ...(await at.store.neighbours(at.scope, at.collection, query)),
-          checkpoint: at.checkpoint,
-        };
+        return reads.answer(at, "neighbours", query, () =>
+          at.store.neighbours(at.scope, at.collection, query),
+        );
       },
       paths: async (scope, { after, ...query }) => {
         const at = await reads.at(scope, "graph", "graph", after);
-        return {
-          ...(await at.store.paths(at.scope, at.collection, query)),
-          checkpoint: at.checkpoint,
-        };
+        return reads.answer(at, "paths", query, () =>
+          at.store.paths(at.scope, at.collection, query),
+        );
       },
       query: async (scope, { after, ...request }) => {
         const at = await reads.at(scope, "graph", "graph", after);
-        return {
-          ...(await at.store.query(at.scope, at.collection, request)),
-          checkpoint: at.checkpoint,
-        };
+        return reads.answer(at, "query", request, () =>
+          at.store.query(at.scope, at.collection, request),
+        );
       },
     },
     sql: async (scope, statement, options = {}) => {
@@ -131,6 +128,20 @@ class Reads {
     return { ...ready, store: await stores.projected(role), type };
   }
 
+  /** Answers a question of a store, from the cache where its answer is known. */
+  async answer<Answer extends object>(
+    at: ReadyStore<ProjectedRole>,
+    operation: string,
+    query: unknown,
+    ask: () => Promise<Answer>,
+  ): Promise<Answer & { readonly checkpoint: number }> {
+    const { store, collection, checkpoint } = at;
+    const place = `${store.role} ${store.engine} ${collection.name} ${collection.generation}`;
+    const question = { place, checkpoint, operation, query };
+    const answer = await this.#parts.answers.answer(at.scope, question, ask);
+    return { ...answer, checkpoint };
+  }
+
   async get(scope: Scope, name: string, id: string): Promise<FoundRecord | undefined> {
     const { registry, journal, reader } = this.#parts;
     const type = registry.require(name);
@@ -146,12 +157,15 @@ class Reads {
   async find(scope: Scope, name: string, options: FindOptions = {}): Promise<FoundPage> {
     const at = await this.at(scope, "document", name, options.after);
     const { sort, cursor, limit = PAGE_DEFAULT } = options;
-    const page = await at.store.find(at.scope, at.collection, {
+    const query = {
       filter: filterOf(options.filter),
       limit: Math.min(limit, at.store.limits.pageMax),
       ...(sort === undefined ? {} : { sort }),
       ...(cursor === undefined ? {} : { cursor }),
-    });
+    };
+    const page = await this.answer(at, "find", query, () =>
+      at.store.find(at.scope, at.collection, query),
+    );
     return {
       records: page.documents.map(({ id, sequence, text }) => ({
         type: name,
@@ -170,21 +184,26 @@ class Reads {
     options: Pick<FindOptions, "filter" | "after"> = {},
   ): Promise<{ readonly count: number; readonly checkpoint: number }> {
     const at = await this.at(scope, "document", name, options.after);
-    const count = await at.store.count(at.scope, at.collection, filterOf(options.filter));
-    return { count, checkpoint: at.checkpoint };
+    const filter = filterOf(options.filter);
+    return this.answer(at, "count", filter, async () => ({
+      count: await at.store.count(at.scope, at.collection, filter),
+    }));
   }
 
   async search(scope: Scope, name: string, options: SearchOptions): Promise<SearchAnswer> {
     const at = await this.at(scope, "search", name, options.after);
     const expression = parseSearch(options.query);
     const { facets, cursor, filter, limit = HITS_DEFAULT } = options;
-    const page = await at.store.search(at.scope, at.collection, {
+    const query = {
       expression,
       limit: Math.min(limit, at.store.limits.pageMax),
       ...(filter === undefined ? {} : { filter: parseFilter(filter) }),
       ...(facets === undefined ? {} : { facets }),
       ...(cursor === undefined ? {} : { cursor }),
-    });
+    };
+    const page = await this.answer(at, "search", query, () =>
+      at.store.search(at.scope, at.collection, query),
+    );
     const records = await Promise.all(page.hits.map(({ id }) => this.get(scope, name, id)));
     const highlights = await this.#highlight(at, expression, records);
     const { total, facets: counted } = page;
