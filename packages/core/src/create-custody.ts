@@ -1,11 +1,10 @@
 import type { Pack } from "@custody/contract/importer";
-import { STORE_ROLES } from "@custody/contract/placement";
 import type { Receipt } from "@custody/contract/receipt";
 import type { Scope } from "@custody/stores/scope";
 
 import { Answers } from "./cache/answers.ts";
 import type { AnswerSettings } from "./cache/answers.ts";
-import type { Custody, TypeInfo } from "./custody.ts";
+import type { Custody } from "./custody.ts";
 import { importFile } from "./import/import-file.ts";
 import { OriginalFiles } from "./import/original-files.ts";
 import type { SourceReading } from "./import/source-reading.ts";
@@ -18,7 +17,9 @@ import type { KeyService } from "./keys/key-service.ts";
 import { AuditLog } from "./operations/audit.ts";
 import { collect, compact } from "./operations/compact.ts";
 import { createQuarantine } from "./operations/quarantine-operations.ts";
+import { reportEngines } from "./operations/engines.ts";
 import { reconcile } from "./operations/reconcile.ts";
+import { describeTypes } from "./operations/describe-types.ts";
 import { readStatus } from "./operations/status.ts";
 import { requireRecord, trace } from "./operations/trace.ts";
 import { DeliverySource } from "./projection/delivery-source.ts";
@@ -32,8 +33,6 @@ import { journalEvents, topicsOf } from "./query/journal-events.ts";
 import { createReads } from "./query/reads.ts";
 import { Readiness } from "./query/readiness.ts";
 import { SlowCalls } from "./query/slow-calls.ts";
-import type { CompiledType } from "./records/compiled-type.ts";
-import { fieldPathsOf } from "./records/compiled-type.ts";
 import { acceptTypes } from "./records/type-changes.ts";
 import { TypeRegistry } from "./records/type-registry.ts";
 import type { Runtime } from "./runtime.ts";
@@ -314,10 +313,22 @@ function operating(
   context: Context,
 ): Pick<
   Custody,
-  "status" | "types" | "catchUp" | "rebuild" | "reconcile" | "quarantine" | "compact" | "slowCalls"
+  | "status"
+  | "engines"
+  | "types"
+  | "catchUp"
+  | "rebuild"
+  | "reconcile"
+  | "quarantine"
+  | "compact"
+  | "slowCalls"
 > {
   const { audit, runner, accept, answers } = context;
   return {
+    engines: async () => {
+      await context.stores.stream(journalEvents(context));
+      return reportEngines(context.stores);
+    },
     slowCalls: (scope) => context.slowCalls.list(tenantScope(scope)),
     status: (scope) => readStatus(context, tenantScope(scope)),
     types: (scope) => describeTypes(context, scope),
@@ -349,34 +360,4 @@ function operating(
         return compact(context, scope);
       }),
   };
-}
-
-async function describeTypes(context: Context, scope: Scope): Promise<readonly TypeInfo[]> {
-  const infos: TypeInfo[] = [];
-  for (const type of context.registry.all()) {
-    const { name, declaration } = type;
-    const { version, title, mode, scope: reach = "tenant" } = declaration;
-    const { live } = await context.journal.count(context.registry.home(scope, type), name);
-    const roles = STORE_ROLES.filter(
-      (role) => role === "analytics" || Object.hasOwn(declaration.placements, role),
-    );
-    infos.push({
-      name,
-      version,
-      title,
-      mode,
-      scope: reach,
-      id: describeId(type),
-      roles,
-      fields: fieldPathsOf(type.jsonSchema),
-      records: live,
-    });
-  }
-  return infos;
-}
-
-function describeId({ declaration: { id } }: CompiledType): string {
-  if ("field" in id) return id.field;
-  if ("key" in id) return id.key.join(" + ");
-  return "content" in id ? "day and content" : "generated";
 }

@@ -240,6 +240,20 @@ export interface TraceReport {
   };
 }
 
+/** What plays a role, and how it is. */
+export interface EngineReport {
+  readonly role: StoreRole;
+  readonly engine: string;
+  /** What a server says of itself, else the engine's product. */
+  readonly product: string;
+  /** Where a server plays the role and answers. */
+  readonly version?: string;
+  /** Milliseconds that its answer took. */
+  readonly tookMs?: number;
+  /** Why a server does not answer, or cannot be used. */
+  readonly trouble?: string;
+}
+
 /** A record type as people see it. */
 export interface TypeInfo {
   readonly name: string;
@@ -354,6 +368,8 @@ export interface Custody extends AsyncDisposable {
   ): Promise<VerifyReport>;
   status(scope: Scope): Promise<TenantStatus>;
   types(scope: Scope): Promise<readonly TypeInfo[]>;
+  /** Asks every server that plays a role how it is. */
+  engines(): Promise<readonly EngineReport[]>;
   /** The newest reads that took long, at most 200 a tenant, newest first; without the values asked for. */
   slowCalls(scope: Scope): Promise<readonly SlowCall[]>;
 

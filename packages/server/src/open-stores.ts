@@ -5,6 +5,7 @@ import type { StoreRole } from "@custody/contract/placement";
 import { CoreError } from "@custody/core/errors";
 import type { KeyService } from "@custody/core/keys/key-service";
 import type { ProjectedRole, ProjectedStoresByRole, Stores } from "@custody/core/stores";
+import { keepBlocksInFiles } from "@custody/stores/blob/block-files";
 import type { BlobStore } from "@custody/stores/blob/port";
 import type { Cache } from "@custody/stores/cache/port";
 import { embeddedEngine, ENGINES, serverEngine } from "@custody/stores/catalogue";
@@ -85,9 +86,11 @@ export function openStores(options: OpenStoresOptions): Stores {
       const place = url === undefined ? { path: join(directory, "journal.sqlite") } : { url };
       return opening.hosted<JournalStore>("journal", entry.journal, place);
     }),
-    blob: once(() => {
+    blob: once(async () => {
       const { entry, url } = chooseEngine("blob", engines);
-      return opening.here<BlobStore>(entry, url === undefined ? { directory } : { url });
+      if (url === undefined) return opening.here<BlobStore>(entry, { directory });
+      const distant = await opening.here<BlobStore>(entry, { url });
+      return keepBlocksInFiles(distant, { directory: join(directory, "block-cache") });
     }),
     cache: once(() => {
       const { entry, url } = chooseEngine("cache", engines);

@@ -13,6 +13,7 @@ import { addQuarantineCommands } from "./commands/quarantine.ts";
 import { addReadCommands } from "./commands/read.ts";
 import { addSearchCommand } from "./commands/search.ts";
 import { addSeriesCommand } from "./commands/series.ts";
+import { addEngineCommands } from "./commands/engines.ts";
 import { addStatusCommands } from "./commands/status.ts";
 import { addTraceCommand } from "./commands/trace.ts";
 import type { CommandContext } from "./session.ts";
@@ -52,6 +53,7 @@ export function buildProgram(context: CommandContext): Command {
   addProofCommands(program, context);
   program.commandsGroup("Look after:");
   addStatusCommands(program, context);
+  addEngineCommands(program, context);
   addMaintenanceCommands(program, context);
   addQuarantineCommands(program, context);
   return program;

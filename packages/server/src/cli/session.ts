@@ -24,6 +24,7 @@ export interface Composition {
     readonly engines?: EngineUrls;
     readonly onNotice?: (text: string) => void;
     readonly acceptLoss?: boolean;
+    readonly settings?: { readonly slowMs?: number };
   }): Promise<Custody>;
   initCustody(options: {
     readonly dataDirectory: string;
@@ -104,6 +105,7 @@ export async function withSession(
       dataDirectory: settings.dataDirectory,
       keyFile: settings.keyFile,
       engines: settings.engines,
+      ...(settings.slowMs === undefined ? {} : { settings: { slowMs: settings.slowMs } }),
       onNotice: (text) => run.tell(`${text}\n`),
       ...(options.acceptLoss === true ? { acceptLoss: true } : {}),
     });

@@ -101,6 +101,13 @@ test("a server plays a role when its URL is given, or a file that holds it", asy
   );
 });
 
+test("from when on a read is slow is a whole number of milliseconds", () => {
+  expect(settingsWith({}, { CUSTODY_SLOW_MS: "0" }).slowMs).toBe(0);
+  expect(() => settingsWith({}, { CUSTODY_SLOW_MS: "1s" })).toThrow(
+    'CUSTODY_SLOW_MS is "1s", and not a whole number of milliseconds',
+  );
+});
+
 test("colours are for terminals, unless the user says otherwise", () => {
   const { terminal } = recordedTerminal({ isInteractive: true });
   expect(resolveSettings({}, terminal).hasColor).toBe(true);

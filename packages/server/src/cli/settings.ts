@@ -32,6 +32,8 @@ export interface Settings {
   readonly owner?: string;
   /** Servers that play roles. */
   readonly engines: EngineUrls;
+  /** From how many milliseconds on a read is remembered as slow. */
+  readonly slowMs?: number;
   readonly isJson: boolean;
   readonly hasColor: boolean;
 }
@@ -66,6 +68,7 @@ export function resolveSettings(options: GlobalOptions, terminal: Terminal): Set
     ...(owner === undefined ? {} : { owner: checkOwner(owner) }),
     tenant: checkTenant(options.tenant ?? given(environment["CUSTODY_TENANT"]) ?? "default"),
     engines: engineUrls(environment),
+    ...slowness(given(environment["CUSTODY_SLOW_MS"])),
     isJson: options.json ?? false,
     hasColor: wantsColor(options, terminal),
   };
@@ -117,6 +120,15 @@ function engineUrls(environment: Terminal["environment"]): EngineUrls {
     if (url !== undefined) urls[role] = url;
   }
   return urls;
+}
+
+function slowness(text: string | undefined): { readonly slowMs?: number } {
+  if (text === undefined) return {};
+  if (/^\d{1,9}$/.test(text)) return { slowMs: Number(text) };
+  throw usageError(
+    `CUSTODY_SLOW_MS is ${JSON.stringify(text)}, and not a whole number of milliseconds`,
+    "set it to 500, say",
+  );
 }
 
 function readUrl(name: string, file: string): string {
