@@ -2,7 +2,7 @@ import { STORE_ROLES } from "@custody/contract/placement";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
-import type { TypeInfo } from "../custody.ts";
+import type { TypeInfo } from "../reports.ts";
 import { fieldPathsOf } from "../records/compiled-type.ts";
 import type { CompiledType } from "../records/compiled-type.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";

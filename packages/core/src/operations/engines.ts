@@ -1,7 +1,7 @@
 import { STORE_ROLES } from "@custody/contract/placement";
 import type { StoreRole } from "@custody/contract/placement";
 
-import type { EngineReport } from "../custody.ts";
+import type { EngineReport } from "../reports.ts";
 import type { Stores } from "../stores.ts";
 
 /** Asks the server of each role how it is; one that does not answer is told with the reason. */

@@ -5,7 +5,7 @@ import { makeBatch, recordText } from "@custody/stores/record-batch";
 import type { JournalStore, StoredEntry } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
-import type { Difference, ReconcileReport } from "../custody.ts";
+import type { Difference, ReconcileReport } from "../reports.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
 import { bindRow, ownerFactor } from "../projection/owner-digest.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";

@@ -4,7 +4,7 @@ import type { EngineEntry } from "@custody/stores/catalogue";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
-import type { ProjectionStatus, RoleStatus, TenantStatus } from "../custody.ts";
+import type { ProjectionStatus, RoleStatus, TenantStatus } from "../reports.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
 import type { ProjectionPlan } from "../projection/projections.ts";
 import { PROJECTED_ROLES } from "../stores.ts";

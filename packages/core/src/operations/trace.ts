@@ -3,7 +3,7 @@ import type { ProjectedStore, RowDigest } from "@custody/stores/projected-store"
 import type { IdPosition, StoredEntry } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
-import type { TraceReport } from "../custody.ts";
+import type { TraceReport } from "../reports.ts";
 import { CoreError } from "../errors.ts";
 import { decodeEntry } from "../journal/format/entry.ts";
 import { tenantScope } from "../projection/owner-scope.ts";

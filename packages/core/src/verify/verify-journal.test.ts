@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import type { VerifyReport } from "../custody.ts";
+import type { VerifyReport } from "../reports.ts";
 import { openInstallation, scope } from "../testing/installation.ts";
 import type { Installation } from "../testing/installation.ts";
 import { attempt } from "../testing/sample-types.ts";

@@ -12,7 +12,7 @@ import { StoreError } from "@custody/stores/errors";
 import type { JournalStore, StoredEntry } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
-import type { VerifyReport } from "../custody.ts";
+import type { VerifyReport } from "../reports.ts";
 import { CoreError } from "../errors.ts";
 import type { LineStore } from "../journal/line-store.ts";
 import type { KeyService } from "../keys/key-service.ts";

@@ -1,5 +1,6 @@
 import { ImportError } from "@custody/contract/importer";
-import type { FoundRecord, TypeInfo } from "@custody/core/custody";
+import type { FoundRecord } from "@custody/core/custody";
+import type { TypeInfo } from "@custody/core/reports";
 import { CoreError } from "@custody/core/errors";
 import { StoreError } from "@custody/stores/errors";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-import type { EngineReport } from "@custody/core/custody";
+import type { EngineReport } from "@custody/core/reports";
 import type { Command } from "commander";
 
 import { formatDuration } from "../output/quantity.ts";

@@ -1,6 +1,6 @@
 import { PROJECTED_ROLES } from "@custody/core/stores";
 import type { ProjectedRole } from "@custody/core/stores";
-import type { ReconcileReport } from "@custody/core/custody";
+import type { ReconcileReport } from "@custody/core/reports";
 import type { Command } from "commander";
 
 import { usageError } from "../command-error.ts";

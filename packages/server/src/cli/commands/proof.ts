@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { text as readText } from "node:stream/consumers";
 
 import { parseJson } from "@custody/contract/json";
-import type { VerifyReport } from "@custody/core/custody";
+import type { VerifyReport } from "@custody/core/reports";
 import { verifyBundle } from "@custody/core/verify/standalone";
 import type { Verdict } from "@custody/core/verify/standalone";
 import type { Command } from "commander";

@@ -1,4 +1,4 @@
-import type { RoleStatus, TenantStatus, TypeInfo } from "@custody/core/custody";
+import type { RoleStatus, TenantStatus, TypeInfo } from "@custody/core/reports";
 import type { Command } from "commander";
 
 import type { Style } from "../output/paint.ts";

@@ -1,4 +1,4 @@
-import type { TraceReport } from "@custody/core/custody";
+import type { TraceReport } from "@custody/core/reports";
 
 import type { Paint, Style } from "./paint.ts";
 import { countOf, formatInstant } from "./quantity.ts";
