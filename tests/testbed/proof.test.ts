@@ -46,7 +46,7 @@ test.each<{ name: string; run: Partial<ServerRun>; line: string }>([
   {
     name: "it only serves the tests of others",
     run: { name: "toxiproxy", version: "2.5.0", isProven: false, count: undefined },
-    line: "toxiproxy           2.5.0      served: no tests of its own",
+    line: "toxiproxy           2.5.0      ran: no tests of its own",
   },
 ])("the line says so when $name", ({ run, line }) => {
   expect(describeVerdict(judge({ ...redis, ...run }))).toBe(line);

@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 
-import { describe } from "vitest";
+import { describe, test } from "vitest";
 
 /** A server that engine tests run against; each has a variable `CUSTODY_TEST_<NAME>_URL`. */
 export type TestServer =
   | "postgresql"
+  | "postgresql15"
   | "pgbouncer"
   | "timescaledb"
   | "s3"
@@ -16,6 +17,7 @@ export type TestServer =
   | "neo4j"
   | "mongodb"
   | "ferretdb"
+  | "mongojava"
   | "influxdb"
   | "toxiproxy";
 
@@ -31,7 +33,11 @@ export function testServerUrl(server: TestServer): string | undefined {
  */
 export function describeOnServer(server: TestServer, tests: (url: string) => void): void {
   const url = testServerUrl(server);
-  describe.skipIf(url === undefined)(`on ${server}`, () => tests(url ?? "none://none"));
+  describe.skipIf(url === undefined)(`on ${server}`, () => {
+    // The body runs to find its tests, also where they are skipped; it could not read an address.
+    if (url === undefined) test("a server is given for it", () => undefined);
+    else tests(url);
+  });
 }
 
 /** A short name for what one test keeps on a shared server, made from its home directory. */

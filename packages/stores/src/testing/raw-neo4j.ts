@@ -1,0 +1,70 @@
+import neo4j from "neo4j-driver";
+
+import { parseNeo4jUrl } from "../drivers/neo4j-settings.ts";
+
+type RawRow = Readonly<Record<string, unknown>>;
+
+/** A Neo4j server behind the store's back, by the vendor's own driver. */
+export class RawNeo4j implements AsyncDisposable {
+  readonly #driver: neo4j.Driver;
+  readonly #labels = new Set<string>();
+
+  constructor(url: string) {
+    const { address, auth } = parseNeo4jUrl(url);
+    this.#driver = neo4j.driver(address, auth, { useBigInt: true });
+  }
+
+  async run(statement: string, parameters: object = {}): Promise<readonly RawRow[]> {
+    const { records } = await this.#driver.executeQuery(statement, parameters);
+    return records.map((record) => record.toObject());
+  }
+
+  /**
+   * Removes the rows and the bookkeeping of an installation. Constraints stay until `drop`, as each
+   * change of the schema makes the server plan all statements anew.
+   */
+  async empty(installation: string): Promise<void> {
+    const graphs = await this.run(
+      "MATCH (g:CustodyGraph {installation: $installation}) RETURN g.key AS key",
+      { installation },
+    );
+    for (const { key } of graphs) {
+      this.#labels.add(String(key));
+      await this.run(`MATCH (n:${String(key)}) DETACH DELETE n`);
+    }
+    const keys = graphs.map(({ key }) => key);
+    await this.run("UNWIND $keys AS key MATCH (g:CustodyGraph|CustodyGate {key: key}) DELETE g", {
+      keys,
+    });
+  }
+
+  /** Removes all that an installation kept on the server. */
+  async drop(installation: string): Promise<void> {
+    await this.empty(installation);
+    for (const label of this.#labels) await this.run(`DROP CONSTRAINT ${label} IF EXISTS`);
+  }
+
+  /** Runs a statement in a transaction that stays open until the answer is called. */
+  async hold(statement: string, parameters: object): Promise<() => Promise<void>> {
+    const session = this.#driver.session();
+    const transaction = await session.beginTransaction();
+    await transaction.run(statement, parameters);
+    return async () => {
+      await transaction.rollback();
+      await session.close();
+    };
+  }
+
+  /** Ends, as an operator would, the running transactions that were begun to do this. */
+  async terminate(doing: string): Promise<void> {
+    const find = `SHOW TRANSACTIONS YIELD transactionId, metaData, currentQuery
+      WHERE metaData.doing = $doing AND currentQuery CONTAINS 'sum(' RETURN transactionId AS id`;
+    let ids: unknown[] = [];
+    while (ids.length === 0) ids = (await this.run(find, { doing })).map(({ id }) => id);
+    for (const id of ids) await this.run(`TERMINATE TRANSACTIONS '${String(id)}'`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#driver.close();
+  }
+}
