@@ -4,10 +4,13 @@ import { configDefaults, defineConfig, type ViteUserConfig } from "vitest/config
 // Tests that need a running server are named `*.engine.test.ts`; CUSTODY_ENGINES=1 asks for them.
 const isEnginesAsked = process.env["CUSTODY_ENGINES"] === "1";
 
+// Libraries are loaded as Node loads them: what they publish for bundlers under `module` does not run as it is.
+const serverConditions = defaultServerConditions.filter((condition) => condition !== "module");
+
 const config: ViteUserConfig = defineConfig({
   // Workspace packages resolve to their sources, so that no build stands between an edit and its test.
   resolve: { conditions: ["source", ...defaultClientConditions] },
-  ssr: { resolve: { conditions: ["source", ...defaultServerConditions] } },
+  ssr: { resolve: { conditions: ["source", ...serverConditions] } },
   test: {
     include: ["packages/**/*.test.ts", "tests/**/*.test.ts"],
     exclude: [

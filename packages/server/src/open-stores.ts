@@ -95,14 +95,14 @@ export function openStores(options: OpenStoresOptions): Stores {
     cache: once(() => {
       const { entry, url } = chooseEngine("cache", engines);
       const path = join(directory, "cache.sqlite");
-      const place = url === undefined ? { path, bytesMax: CACHE_BYTES } : { url };
-      return opening.here<Cache>(entry, { ...place, clock: () => Date.now() });
+      const embedded = { path, bytesMax: CACHE_BYTES, clock: () => Date.now() };
+      return opening.here<Cache>(entry, url === undefined ? embedded : { url });
     }),
     queue: once(() => {
       const { entry, url } = chooseEngine("queue", engines);
       return url === undefined
         ? opening.hosted<Queue>("documents", entry, { directory })
-        : opening.here<Queue>(entry, { url, clock: () => Date.now() });
+        : opening.here<Queue>(entry, { url });
     }),
     stream: (source) =>
       opening.keep("stream", () => {

@@ -58,13 +58,15 @@ export async function openFileBlobStore(options: FileBlobStoreOptions): Promise<
   return {
     role: "blob",
     engine: "files",
-    limits: { keyLengthMax: BLOB_KEY_LENGTH_MAX, bytesMax },
-    capabilities: { canNestKeys: false },
+    limits: { keyLengthMax: BLOB_KEY_LENGTH_MAX, bytesMax, presignMsMax: 0 },
+    ...UNPROTECTED,
 
-    put: (scope, key, bytes, { ifAbsent = false } = {}) =>
-      fileCall(`put blob ${checkBlobKey(key)}`, () =>
-        putFile({ directory, root: tenantRoot(scope), key, bytesMax, ifAbsent }, bytes),
-      ),
+    put: (scope, key, bytes, { ifAbsent = false, storageClass } = {}) =>
+      fileCall(`put blob ${checkBlobKey(key)}`, async () => {
+        if (storageClass !== undefined) throw unsupported("storage classes");
+        const root = tenantRoot(scope);
+        return await putFile({ directory, root, key, bytesMax, ifAbsent }, bytes);
+      }),
 
     read: (scope, key, range) =>
       fileCall(`read blob ${checkBlobKey(key)}`, async () => {
@@ -99,6 +101,28 @@ export async function openFileBlobStore(options: FileBlobStoreOptions): Promise<
 
     async [Symbol.asyncDispose]() {},
   };
+}
+
+// Whoever may write a file may delete it: a promise to keep it would be ours alone.
+const UNPROTECTED: Pick<
+  BlobStore,
+  "capabilities" | "retain" | "legalHold" | "protection" | "presign"
+> = {
+  capabilities: {
+    canNestKeys: false,
+    isIfAbsentExact: true,
+    canRetain: false,
+    canPresign: false,
+    hasStorageClasses: false,
+  },
+  retain: () => Promise.reject(unsupported("retention")),
+  legalHold: () => Promise.reject(unsupported("legal holds")),
+  protection: () => Promise.reject(unsupported("retention")),
+  presign: () => Promise.reject(unsupported("presigned addresses")),
+};
+
+function unsupported(what: string): StoreError {
+  return new StoreError("unsupported", `a blob store of files has no ${what}`);
 }
 
 interface Target {

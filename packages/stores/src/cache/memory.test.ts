@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 
 import { scopeFor } from "../testing/scope.ts";
 import { makeTemporaryDirectory } from "../testing/temporary-directory.ts";
+import { describeLocksAndNotices } from "./conformance-locks.ts";
 import { describeCache } from "./conformance.ts";
 import { openMemoryCache } from "./memory.ts";
 import type { Cache } from "./port.ts";
@@ -31,6 +32,8 @@ describeCache("memory", async (clock) => {
     [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
   };
 });
+
+describeLocksAndNotices("memory", (clock) => openMemoryCache({ clock, bytesMax: 100_000 }));
 
 async function withCaches(
   work: (open: (bytesMax?: number) => Promise<Cache>, path: string) => Promise<void>,

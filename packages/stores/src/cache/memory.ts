@@ -3,6 +3,12 @@ import { checkTenant } from "@custody/contract/ids";
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
 import { loadSnapshot, saveSnapshot } from "./cache-snapshot.ts";
+import { checkCacheKey, checkLife, checkRate, checkValue } from "./limits.ts";
+import type { HeldLock, Locks } from "./locks.ts";
+import { MemoryLocks } from "./memory-locks.ts";
+import { MemoryNotices } from "./memory-notices.ts";
+import { NOTICE_BYTES_MAX } from "./notices.ts";
+import type { Notices } from "./notices.ts";
 import type { Cache, CacheLimits, Clock, RateAnswer } from "./port.ts";
 
 export interface MemoryCacheOptions {
@@ -41,7 +47,9 @@ const RATE_MAX = 10_000;
  * The file is written only at closing and used up at opening, so that after a crash nothing old comes
  * back: a session that was revoked since would be the worst of it.
  */
-export async function openMemoryCache(options: MemoryCacheOptions): Promise<Cache> {
+export async function openMemoryCache(
+  options: MemoryCacheOptions,
+): Promise<Cache & Locks & Notices> {
   const { path, clock, bytesMax } = options;
   const contents = (path === undefined ? undefined : loadSnapshot(path, clock())) ?? {
     values: new Map(),
@@ -51,7 +59,7 @@ export async function openMemoryCache(options: MemoryCacheOptions): Promise<Cach
   return await Promise.resolve(new MemoryCache(contents, options, bytesMax));
 }
 
-class MemoryCache implements Cache {
+class MemoryCache implements Cache, Locks, Notices {
   readonly role = "cache";
   readonly engine = "memory";
   readonly limits: CacheLimits;
@@ -59,12 +67,15 @@ class MemoryCache implements Cache {
   readonly #clock: Clock;
   readonly #path: string | undefined;
   readonly #bytesMax: number;
+  readonly #locks: MemoryLocks;
+  readonly #notices = new MemoryNotices();
   #bytes = 0;
   #isClosed = false;
 
   constructor(contents: CacheContents, { clock, path }: MemoryCacheOptions, bytesMax: number) {
     this.#contents = contents;
     this.#clock = clock;
+    this.#locks = new MemoryLocks(clock);
     this.#path = path;
     this.#bytesMax = bytesMax;
     this.limits = {
@@ -88,12 +99,7 @@ class MemoryCache implements Cache {
   async put(...[scope, key, value, { ttlMs }]: Parameters<Cache["put"]>): Promise<void> {
     const name = this.#name(scope, key);
     checkLife(ttlMs);
-    if (value.byteLength > this.limits.valueBytesMax) {
-      throw new StoreError(
-        "limit",
-        `a cached value has at most ${this.limits.valueBytesMax} bytes`,
-      );
-    }
+    checkValue(this.limits, value);
     this.#drop(name);
     this.#put(name, { value: value.slice(), expiresAt: this.#clock() + ttlMs });
     this.#evict();
@@ -125,10 +131,7 @@ class MemoryCache implements Cache {
   async acquire(...[scope, key, rate]: Parameters<Cache["acquire"]>): Promise<RateAnswer> {
     const name = this.#name(scope, key);
     const { limit, windowMs } = rate;
-    checkLife(windowMs);
-    if (!Number.isInteger(limit) || limit < 0 || limit > RATE_MAX) {
-      throw new StoreError("limit", `a window allows 0 to ${RATE_MAX} uses`);
-    }
+    checkRate(this.limits, rate);
     const { windows } = this.#contents;
     const now = this.#clock();
     const uses = (windows.get(name)?.value ?? []).filter((usedAt) => usedAt > now - windowMs);
@@ -168,6 +171,27 @@ class MemoryCache implements Cache {
     return await Promise.resolve({ entries, bytes });
   }
 
+  async lock(
+    scope: Scope,
+    name: string,
+    { ttlMs }: { readonly ttlMs: number },
+  ): Promise<HeldLock | undefined> {
+    return await Promise.resolve(this.#locks.lock(this.#name(scope, name), ttlMs));
+  }
+
+  async publish(scope: Scope, channel: string, bytes: Uint8Array): Promise<void> {
+    const name = this.#name(scope, channel);
+    if (bytes.byteLength > NOTICE_BYTES_MAX) {
+      throw new StoreError("limit", `a notice has at most ${NOTICE_BYTES_MAX} bytes`);
+    }
+    this.#notices.publish(name, bytes);
+    await Promise.resolve();
+  }
+
+  async subscribe(...[scope, channel, listener]: Parameters<Notices["subscribe"]>) {
+    return await Promise.resolve(this.#notices.subscribe(this.#name(scope, channel), listener));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -176,11 +200,7 @@ class MemoryCache implements Cache {
   }
 
   #name({ tenant }: Scope, key: string): string {
-    const { keyLengthMax } = this.limits;
-    if (key.length > keyLengthMax) {
-      throw new StoreError("limit", `a cache key has at most ${keyLengthMax} characters`);
-    }
-    return `${checkTenant(tenant)}\0${key}`;
+    return `${checkTenant(tenant)}\0${checkCacheKey(this.limits, key)}`;
   }
 
   #put(name: string, entry: CacheEntry<Uint8Array>): void {
@@ -222,9 +242,4 @@ function shrink(tallies: Map<string, CacheEntry<unknown>>, now: number): void {
     if (tallies.size <= TALLIES_MAX * 0.9) return;
     tallies.delete(name);
   }
-}
-
-function checkLife(ms: number): void {
-  if (Number.isSafeInteger(ms) && ms > 0) return;
-  throw new StoreError("refused", "a life or window is a whole number of milliseconds above 0");
 }

@@ -15,6 +15,8 @@ export interface DocumentFixture extends AsyncDisposable {
   readonly store: DocumentStore;
   /** Closes the store, if it is open, and opens it again on the same data. */
   reopen(): Promise<DocumentStore>;
+  /** Set for a server that stands in for MongoDB and orders texts otherwise than MongoDB does. */
+  readonly textOrder?: "utf-16";
   /** A JavaScript expression that a child process awaits to get a store on the same data. */
   readonly childStore: string;
   /** Changes made behind the store's back, in tenant `tenant-a`, to the given collection. */

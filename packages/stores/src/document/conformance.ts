@@ -28,7 +28,10 @@ export function describeDocument(engine: string, open: () => Promise<DocumentFix
     describeSeparation(() => store);
     describeFilters(() => store);
     describePages(() => store);
-    describeValues(() => store);
+    describeValues(
+      () => store,
+      () => fixture.textOrder ?? "code-point",
+    );
     describeDrift(() => fixture);
     describeFaults(() => fixture);
   });

@@ -7,7 +7,7 @@ import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import type { DocumentQuery } from "./port.ts";
 
-/** A sort key as SQLite gives it. */
+/** A sort key as an engine gives it. */
 export type SortKey = null | string | number | bigint | Uint8Array;
 
 /** The last row of a page: the next page begins behind it. */

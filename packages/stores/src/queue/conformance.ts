@@ -387,6 +387,23 @@ function describeNames(current: Current): void {
     );
   });
 
+  test("the highest and the lowest priority are kept in order, one beyond is refused", async () => {
+    const { priorityMax } = current.queue.limits;
+    await current.add("lowest", { priority: -priorityMax });
+    await current.add("low", { priority: 1 - priorityMax });
+    await current.add("high", { priority: priorityMax - 1 });
+    await current.add("highest", { priority: priorityMax });
+    for (const priority of [priorityMax + 1, -priorityMax - 1]) {
+      await expect(current.add("t", { priority })).rejects.toMatchObject({
+        name: "StoreError",
+        code: "limit",
+      });
+    }
+    const ids: string[] = [];
+    for (let task = await current.claim(); task; task = await current.claim()) ids.push(task.id);
+    expect(ids).toEqual(["highest", "high", "low", "lowest"]);
+  });
+
   test("what is no number or name of its kind is refused", async () => {
     const refused = { name: "StoreError", code: "refused" };
     for (const options of [

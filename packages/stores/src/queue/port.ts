@@ -13,13 +13,13 @@ import type { Scope } from "../scope.ts";
 export interface Queue extends AsyncDisposable {
   readonly role: "queue";
   readonly engine: string;
-  readonly limits: { readonly payloadBytesMax: number; readonly nameLengthMax: number };
+  readonly limits: QueueLimits;
 
   /**
    * Adds a task. The same id again changes nothing and answers false, also after the task was done (the
    * last 100,000 done in a queue are remembered), so that a projector may repeat itself.
    *
-   * @throws StoreError `limit` for a payload or name over the limits.
+   * @throws StoreError `limit` for a payload, name or priority over the limits.
    */
   enqueue(scope: Scope, queue: string, task: NewTask): Promise<boolean>;
   /** Takes the due task of highest priority, oldest first among equals; `undefined` when none is due. */
@@ -56,6 +56,13 @@ export interface Queue extends AsyncDisposable {
   /** Enqueues what schedules have become due; once for each due instant, also after downtime only the latest. Answers how many. */
   tick(scope: Scope): Promise<number>;
   depth(scope: Scope, queue: string): Promise<QueueDepth>;
+}
+
+export interface QueueLimits {
+  readonly payloadBytesMax: number;
+  readonly nameLengthMax: number;
+  /** Priorities are from the negative of it to it. */
+  readonly priorityMax: number;
 }
 
 export interface NewTask {

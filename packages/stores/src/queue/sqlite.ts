@@ -6,7 +6,9 @@ import type { StatementCache } from "../drivers/statement-cache.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
-import type { ClaimedTask, NewTask, Queue, QueueDepth, TaskLease } from "./port.ts";
+import { BACKOFF_MS_MAX, checkLease, checkQueue, checkSchedule, checkTask } from "./limits.ts";
+import { DONE_MAX, REASON_LENGTH_MAX, TASK_DEFAULTS } from "./limits.ts";
+import type { ClaimedTask, NewTask, Queue, QueueDepth, QueueLimits, TaskLease } from "./port.ts";
 import { QUEUE_TABLES } from "./sqlite-tables.ts";
 
 export interface SqliteQueueOptions {
@@ -23,12 +25,12 @@ interface QueueFile {
   readonly statement: StatementCache;
 }
 
-const LIMITS = { payloadBytesMax: 1024 * 1024, nameLengthMax: 512 } as const;
-const DEFAULTS = { priority: 0, attemptsMax: 5, backoffMs: 1_000 } as const;
-const BACKOFF_MS_MAX = 3_600_000;
-const DONE_MAX = 100_000;
+const LIMITS: QueueLimits = {
+  payloadBytesMax: 1024 * 1024,
+  nameLengthMax: 512,
+  priorityMax: Number.MAX_SAFE_INTEGER,
+};
 const DONE_SWEEP = 1_024;
-const REASON_LENGTH_MAX = 4_096;
 
 /** Embedded queue: one SQLite file per tenant, which several processes may use at once. */
 export async function openSqliteQueue(options: SqliteQueueOptions): Promise<Queue> {
@@ -65,16 +67,15 @@ class SqliteQueue implements Queue {
   }
 
   async enqueue(scope: Scope, queue: string, task: NewTask): Promise<boolean> {
-    checkName("queue", queue);
-    checkTask(task);
+    checkTask(LIMITS, queue, task);
     return await this.#write(scope, `enqueue to ${queue}`, (file, now) =>
       insertTask(file, queue, task, now),
     );
   }
 
   async claim(...[scope, queue, options]: Parameters<Queue["claim"]>) {
-    checkName("queue", queue);
-    checkWhole("leaseMs", options.leaseMs, 1);
+    checkQueue(LIMITS, queue);
+    checkLease(options.leaseMs);
     return await this.#write(scope, `claim from ${queue}`, (file, now) => {
       promote(file, queue, now);
       return claimFirst(file, queue, options.worker, now + options.leaseMs);
@@ -82,7 +83,7 @@ class SqliteQueue implements Queue {
   }
 
   async extend(scope: Scope, lease: TaskLease, leaseMs: number): Promise<void> {
-    checkWhole("leaseMs", leaseMs, 1);
+    checkLease(leaseMs);
     await this.#write(scope, `extend a lease in ${lease.queue}`, (file, now) => {
       holdLease(file, lease, now);
       file
@@ -128,7 +129,7 @@ class SqliteQueue implements Queue {
   }
 
   async deadLetters(...[scope, queue, { limit, after }]: Parameters<Queue["deadLetters"]>) {
-    checkName("queue", queue);
+    checkQueue(LIMITS, queue);
     return await this.#write(scope, `list dead letters of ${queue}`, (file, now) => {
       promote(file, queue, now);
       const rows = file
@@ -169,13 +170,8 @@ class SqliteQueue implements Queue {
   }
 
   async schedule(...[scope, queue, schedule]: Parameters<Queue["schedule"]>): Promise<void> {
-    const { id, everyMs, startAt, payload, priority = DEFAULTS.priority } = schedule;
-    checkName("queue", queue);
-    // Room for the instant that makes a task's id out of it.
-    checkName("schedule", `${id}@${"0".repeat(16)}`);
-    checkTask({ id, payload, priority });
-    checkWhole("everyMs", everyMs, 1);
-    checkWhole("startAt", startAt, 0);
+    const { id, everyMs, startAt, payload, priority = TASK_DEFAULTS.priority } = schedule;
+    checkSchedule(LIMITS, queue, schedule);
     await this.#write(scope, `schedule in ${queue}`, (file) => {
       file
         .statement(
@@ -198,7 +194,7 @@ class SqliteQueue implements Queue {
   }
 
   async depth(scope: Scope, queue: string): Promise<QueueDepth> {
-    checkName("queue", queue);
+    checkQueue(LIMITS, queue);
     return await this.#write(scope, `measure ${queue}`, (file, now) => {
       promote(file, queue, now);
       const depth = { due: 0, later: 0, claimed: 0, dead: 0 };
@@ -234,7 +230,7 @@ class SqliteQueue implements Queue {
 
 function insertTask({ statement }: QueueFile, queue: string, task: NewTask, now: number): boolean {
   const { id, payload, dueAt = now } = task;
-  const { priority, attemptsMax, backoffMs } = { ...DEFAULTS, ...withoutAbsent(task) };
+  const { priority, attemptsMax, backoffMs } = { ...TASK_DEFAULTS, ...withoutAbsent(task) };
   const { changes } = statement(
     `INSERT INTO task (queue, id, payload, priority, state, due_at, attempts_max, backoff_ms)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (queue, id) DO NOTHING`,
@@ -331,33 +327,6 @@ function enqueueScheduled(file: QueueFile, now: number): number {
       .run(whole(instant + everyMs), queue, String(row["id"]));
   }
   return enqueued;
-}
-
-function checkTask({ id, payload, priority, dueAt, attemptsMax, backoffMs }: NewTask): void {
-  checkName("task", id);
-  if (payload.byteLength > LIMITS.payloadBytesMax) {
-    throw new StoreError("limit", `a task's payload has at most ${LIMITS.payloadBytesMax} bytes`);
-  }
-  if (priority !== undefined) checkWhole("priority", priority, -Number.MAX_SAFE_INTEGER);
-  if (dueAt !== undefined) checkWhole("dueAt", dueAt, 0);
-  if (attemptsMax !== undefined) checkWhole("attemptsMax", attemptsMax, 1);
-  if (backoffMs !== undefined) checkWhole("backoffMs", backoffMs, 0);
-}
-
-function checkName(what: string, name: string): void {
-  if (name.length > LIMITS.nameLengthMax) {
-    throw new StoreError(
-      "limit",
-      `a ${what} has a name of at most ${LIMITS.nameLengthMax} characters`,
-    );
-  }
-  if (name.length > 0 && name.isWellFormed() && !name.includes("\0")) return;
-  throw new StoreError("refused", `a ${what} needs a name without NUL or lone surrogates`);
-}
-
-function checkWhole(what: string, value: number, least: number): void {
-  if (Number.isSafeInteger(value) && value >= least) return;
-  throw new StoreError("refused", `${what} is a whole number of ${least} or more`);
 }
 
 // The driver binds numbers as doubles, and an instant compared as a double misses its index.

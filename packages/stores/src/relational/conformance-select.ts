@@ -232,8 +232,35 @@ export function describeSelect(open: () => RelationalStore): void {
       }
     });
 
+    test("the plan of a query is explained in lines of text", async () => {
+      await put(ROWS);
+      const query: TableQuery = {
+        filter: parseFilter({ model: "x", tokens: { $gt: 1 } }),
+        orderBy: [{ column: "at", direction: "desc" }],
+        limit: 3,
+      };
+      const lines = await open().explain(scope, ATTEMPTS, query);
+      expect(lines.length).toBeGreaterThan(0);
+      expect(lines.filter((line) => line.trim() === "")).toEqual([]);
+      const { cursor = "" } = await select({ ...query, filter: ALL, limit: 1 });
+      const paged = { ...query, filter: ALL, cursor };
+      expect((await open().explain(scope, ATTEMPTS, paged)).length).toBeGreaterThan(0);
+    });
+
+    test("what cannot be selected cannot be explained either", async () => {
+      await put(ROWS);
+      const explain = async (query: Partial<TableQuery>): Promise<readonly string[]> =>
+        await open().explain(scope, ATTEMPTS, { filter: ALL, limit: 100, ...query });
+      await expect(explain({ filter: parseFilter({ unknown: 1 }) })).rejects.toMatchObject({
+        code: "refused",
+      });
+      await expect(explain({ cursor: "bm9uZQ" })).rejects.toMatchObject({ code: "refused" });
+      await expect(explain({ limit: 0 })).rejects.toMatchObject({ code: "limit" });
+    });
+
     test("a collection that was never prepared is empty", async () => {
       expect(await select({})).toEqual({ rows: [], checkpoint: 0 });
+      expect(await open().explain(scope, ATTEMPTS, { filter: ALL, limit: 1 })).toEqual([]);
     });
   });
 }

@@ -41,6 +41,18 @@ export interface RelationalStore extends ProjectedStore<TablePlacement> {
     collection: Collection<TablePlacement>,
     query: TableQuery,
   ): Promise<TablePage>;
+
+  /**
+   * The engine's own plan for a query, one step a line, for people; none for a collection that was
+   * never prepared.
+   *
+   * @throws StoreError `refused` and `limit` as {@link select} does.
+   */
+  explain(
+    scope: Scope,
+    collection: Collection<TablePlacement>,
+    query: TableQuery,
+  ): Promise<readonly string[]>;
 }
 
 export interface RelationalLimits {

@@ -12,6 +12,7 @@ import type { TablePlacement } from "./port.ts";
 import type { QueryColumn } from "./sqlite-columns.ts";
 import { createSummary, dropRelational, openSummary } from "./sqlite-summary.ts";
 import { createTable, openTable } from "./sqlite-table.ts";
+import { checkStart } from "./summary-delivery.ts";
 
 /** What a query runs over: a table or a view, its columns, and the column that tells rows apart. */
 export interface QuerySource {
@@ -138,23 +139,6 @@ export class RelationalFile {
     if (other === undefined) return;
     throw new StoreError("refused", `${collection.name} holds no ${other.type}`);
   }
-}
-
-/**
- * Refuses what was read from elsewhere: its `previous` is not what the rows are made of. Records that
- * never change have none, so of them only a gap is refused.
- */
-function checkStart(
-  { isAppendOnly = false }: Collection<TablePlacement>,
-  { after }: Delivery,
-  checkpoint: number,
-): void {
-  if (after === undefined || after === checkpoint) return;
-  if (isAppendOnly && after < checkpoint) return;
-  throw new StoreError(
-    "conflict",
-    `this delivery was read after ${after}, and the summary stands at ${checkpoint}: read from there`,
-  );
 }
 
 function keyOf({ name, generation }: Collection<unknown>): string {

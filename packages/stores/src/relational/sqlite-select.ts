@@ -32,15 +32,8 @@ export function selectRows(
   query: TableQuery,
 ): Omit<TablePage, "checkpoint"> {
   const order = orderOf(source, query);
-  const key = hash("sha256", canonicalJson([query.filter, query.orderBy]), "hex").slice(0, 16);
-  const after = query.cursor === undefined ? SQL_TRUE : afterCursor(query.cursor, key, order);
-  const columns = source.columns.map(({ name }, index) => `${quoteName(name)} AS c${index}`);
-  const sorts = order.map(({ sqlName }, index) => `${sqlName} AS s${index}`);
-  const by = order.map(({ sqlName, isDescending }) => `${sqlName}${isDescending ? " DESC" : ""}`);
-  const { text, values } =
-    sql`SELECT ${verbatim([...columns, ...sorts].join(", "))} FROM ${source.from}
-    WHERE ${compileFilter(query.filter, source.columns)} AND ${after}
-    ORDER BY ${verbatim(by.join(", "))} LIMIT ${query.limit + 1}`;
+  const key = queryKey(query);
+  const { text, values } = pageStatement(source, query, order);
   const statement = database.prepare(text);
   statement.setReadBigInts(true);
   const found = statement.all(...values);
@@ -49,6 +42,37 @@ export function selectRows(
   const page = rows.map((row) => cellsOf(row, source.columns));
   if (found.length === rows.length || last === undefined) return { rows: page };
   return { rows: page, cursor: cursorOf([key, ...order.map((_, index) => last[`s${index}`])]) };
+}
+
+/** SQLite's plan for the page that {@link selectRows} gives (sqlite.org/eqp.html). */
+export function explainRows(
+  database: DatabaseSync,
+  source: QuerySource,
+  query: TableQuery,
+): readonly string[] {
+  const { text, values } = pageStatement(source, query, orderOf(source, query));
+  const steps = database.prepare(`EXPLAIN QUERY PLAN ${text}`).all(...values);
+  return steps.map(({ detail }) => String(detail));
+}
+
+function pageStatement(
+  source: QuerySource,
+  query: TableQuery,
+  order: readonly SortColumn[],
+): SqlFragment {
+  const { cursor } = query;
+  const after = cursor === undefined ? SQL_TRUE : afterCursor(cursor, queryKey(query), order);
+  const columns = source.columns.map(({ name }, index) => `${quoteName(name)} AS c${index}`);
+  const sorts = order.map(({ sqlName }, index) => `${sqlName} AS s${index}`);
+  const by = order.map(({ sqlName, isDescending }) => `${sqlName}${isDescending ? " DESC" : ""}`);
+  return sql`SELECT ${verbatim([...columns, ...sorts].join(", "))} FROM ${source.from}
+    WHERE ${compileFilter(query.filter, source.columns)} AND ${after}
+    ORDER BY ${verbatim(by.join(", "))} LIMIT ${query.limit + 1}`;
+}
+
+/** Tells queries apart, so that a cursor is only taken by the one that gave it. */
+function queryKey({ filter, orderBy }: TableQuery): string {
+  return hash("sha256", canonicalJson([filter, orderBy]), "hex").slice(0, 16);
 }
 
 function cellsOf(

@@ -8,12 +8,11 @@ import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
 import { rangeStart } from "../drivers/sqlite-rows.ts";
 import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";
 import { StoreError } from "../errors.ts";
-import { batchPreviousRecord, batchRecord } from "../record-batch.ts";
-import type { RecordBatch } from "../record-batch.ts";
+import { checkNames } from "./column-names.ts";
 import { ExactSum } from "./exact-sum.ts";
 import type { QueryColumn } from "./sqlite-columns.ts";
 import type { RelationalTable } from "./sqlite-file.ts";
-import { checkNames } from "./sqlite-table.ts";
+import { foldBatch, lackingGroup, madeOfSeveral } from "./summary-delivery.ts";
 import { compileSummary, mergeGroup, SummaryFold } from "./summary-fold.ts";
 import type { GroupState, MeasureState, SummaryFolding } from "./summary-fold.ts";
 
@@ -116,25 +115,12 @@ export function openSummary(
       for (const delta of fold.groups()) writer.merge(delta);
     },
     repair: () => {
-      throw new StoreError(
-        "unsupported",
-        "the groups of a summary are made of many records: rebuild it",
-      );
+      throw madeOfSeveral();
     },
     contents: (range) => writer.contents(range),
     count: () => writer.count(),
     isMadeOfSeveral: true,
   };
-}
-
-/** Adds a batch's records, and takes back what they were before. */
-function foldBatch(fold: SummaryFold, batch: RecordBatch, checkpoint: number): void {
-  for (const [index, sequence] of batch.sequences.entries()) {
-    if (sequence <= checkpoint) continue;
-    const previous = batchPreviousRecord(batch, index);
-    if (previous !== undefined) fold.retract(previous);
-    if (batch.removed[index] !== 1) fold.add(batchRecord(batch, index));
-  }
 }
 
 /** Reads and writes the groups of one summary. */
@@ -286,13 +272,6 @@ function readState(state: MeasureState, row: Record<string, SQLOutputValue>, ind
   if (state.kind === "count") state.count = numberOf(cell);
   else if (state.kind === "extreme") state.value = cell === null ? undefined : numberOf(cell);
   else if (state.kind === "sum") state.sum.addSum(ExactSum.parse(textOf(row[`x${index}`])));
-}
-
-function lackingGroup(): StoreError {
-  return new StoreError(
-    "corrupt",
-    "a summary is to take back records it does not have: rebuild it",
-  );
 }
 
 const NO_COUNTS: MeasureState = { kind: "counts", counts: new Map() };

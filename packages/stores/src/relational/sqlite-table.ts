@@ -9,6 +9,7 @@ import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";
 import { StoreError } from "../errors.ts";
 import { batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";
+import { checkNames } from "./column-names.ts";
 import { compileTable, rowContent } from "./content.ts";
 import { bindColumn, DECLARED_TYPES, readColumn } from "./sqlite-columns.ts";
 import type { RelationalTable } from "./sqlite-file.ts";
@@ -36,18 +37,6 @@ export function createTable(
     }
     const index = quoteName(`${name}_index${position}`);
     database.exec(`CREATE INDEX ${index} ON ${table} (${list.map(quoteName).join(", ")})`);
-  }
-}
-
-/** Refuses names that differ only in the case of ASCII letters, as SQLite takes them for one. */
-export function checkNames(names: readonly string[]): void {
-  const seen = new Set<string>();
-  for (const name of names) {
-    const folded = name.replaceAll(/[A-Z]/g, (letter) => letter.toLowerCase());
-    if (name === "" || seen.has(folded)) {
-      throw new StoreError("refused", `${JSON.stringify(name)} cannot be another column's name`);
-    }
-    seen.add(folded);
   }
 }
 

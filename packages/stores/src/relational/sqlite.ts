@@ -4,9 +4,9 @@ import type { UseFile } from "../drivers/sqlite-calls.ts";
 import { digestRows, pageOfRows, sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import { StoreError } from "../errors.ts";
-import type { RelationalLimits, RelationalStore, TablePlacement } from "./port.ts";
+import type { RelationalLimits, RelationalStore, TablePlacement, TableQuery } from "./port.ts";
 import { RelationalFile } from "./sqlite-file.ts";
-import { selectRows } from "./sqlite-select.ts";
+import { explainRows, selectRows } from "./sqlite-select.ts";
 
 /** Where the embedded relational tables lie, and how much memory they may take. */
 export interface SqliteRelationalOptions {
@@ -56,9 +56,7 @@ export async function openSqliteRelational(
       }),
 
     select: async (scope, collection, query) => {
-      if (!Number.isSafeInteger(query.limit) || query.limit < 1 || query.limit > LIMITS.pageMax) {
-        throw new StoreError("limit", `a page holds 1 to ${LIMITS.pageMax} rows`);
-      }
+      checkPage(query);
       return await use(scope, `select from ${collection.name}`, (file) =>
         file.isPrepared(collection)
           ? sqliteSnapshot(file.database, () => ({
@@ -69,8 +67,22 @@ export async function openSqliteRelational(
       );
     },
 
+    explain: async (scope, collection, query) => {
+      checkPage(query);
+      return await use(scope, `explain a selection from ${collection.name}`, (file) =>
+        file.isPrepared(collection)
+          ? explainRows(file.database, file.table(collection).query, query)
+          : [],
+      );
+    },
+
     [Symbol.asyncDispose]: async () => await files.closeAll(),
   };
+}
+
+function checkPage({ limit }: TableQuery): void {
+  if (Number.isSafeInteger(limit) && limit >= 1 && limit <= LIMITS.pageMax) return;
+  throw new StoreError("limit", `a page holds 1 to ${LIMITS.pageMax} rows`);
 }
 
 function comparing(use: UseFile<RelationalFile>): Pick<RelationalStore, "digest" | "list"> {

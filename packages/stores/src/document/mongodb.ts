@@ -1,0 +1,185 @@
+import type { DocumentPlacement } from "@custody/contract/placement";
+
+import { openMongoDriver } from "../drivers/mongodb.ts";
+import type { MongoCall, MongoDriver } from "../drivers/mongodb.ts";
+import { TurnQueue } from "../drivers/turn-queue.ts";
+import type { Collection, StoreStatistics } from "../projected-store.ts";
+import type { Scope } from "../scope.ts";
+import type { ServerEngine } from "../server-engine.ts";
+import {
+  dropCollection,
+  heldCollection,
+  notes,
+  preparedCollection,
+  rowsOf,
+} from "./mongodb-collection.ts";
+import { digestRows, listRows } from "./mongodb-digest.ts";
+import { PAGE_MAX, countDocuments, explainQuery, findDocuments, visible } from "./mongodb-find.ts";
+import { DEPTH_MAX } from "./mongodb-record.ts";
+import { DOCUMENT_BYTES_MAX, GONE, applyDelivery, repairRows } from "./mongodb-write.ts";
+import type { DocumentStore } from "./port.ts";
+
+export interface MongodbDocumentStoreOptions {
+  /**
+   * `mongodb://user:password@host:27017,host/installation?replica-set=rs0&auth-source=admin`. The path names
+   * the installation (default `custody`): each tenant has a database `<installation>_<tenant>`. Options
+   * besides those of every server: `auth-source`, `auth-mechanism` (SCRAM-SHA-256, MONGODB-X509), `replica-set`,
+   * `direct`, `read-preference`. `mongodb+srv://` is TLS.
+   */
+  readonly url: string;
+  /** Secret under which an owner's name becomes a database's; without it owner scopes are refused. */
+  readonly ownerSalt?: Uint8Array;
+}
+
+/** Deleted rows are kept so long against older versions that come late. */
+const GONE_KEPT_MS = 60 * 60 * 1000;
+
+/**
+ * Document store on MongoDB 5.0 or newer, or another server of its protocol.
+ *
+ * @throws StoreError `refused` for a URL that cannot be used, `unsupported` without the client library.
+ */
+export async function openMongodbDocumentStore(
+  options: MongodbDocumentStoreOptions,
+): Promise<DocumentStore & ServerEngine> {
+  const driver = await openMongoDriver(options);
+  return { ...writing(driver), ...reading(driver) };
+}
+
+type DocumentCollection = Collection<DocumentPlacement>;
+type Writing = Pick<
+  DocumentStore & ServerEngine,
+  | "role"
+  | "engine"
+  | "limits"
+  | "prepare"
+  | "apply"
+  | "repair"
+  | "discard"
+  | "settle"
+  | "digest"
+  | "health"
+  | typeof Symbol.asyncDispose
+>;
+
+function writing(driver: MongoDriver): Writing {
+  const turns = new Map<string, TurnQueue>();
+  /** One at a time in this process: what is digested is then that of one instant. */
+  const inTurn = async <Result>(
+    scope: Scope,
+    collection: DocumentCollection,
+    work: () => Promise<Result>,
+  ): Promise<Result> => {
+    const key = `${scope.tenant}\0${scope.owner ?? ""}\0${collection.name}\0${collection.generation}`;
+    const turn = turns.get(key) ?? new TurnQueue(() => Date.now());
+    turns.set(key, turn);
+    const end = await turn.take(scope.deadline);
+    try {
+      return await work();
+    } finally {
+      end();
+    }
+  };
+  return {
+    role: "document",
+    engine: "mongodb",
+    limits: { documentBytesMax: DOCUMENT_BYTES_MAX, pageMax: PAGE_MAX, depthMax: DEPTH_MAX },
+    prepare: (scope, collection) =>
+      inTurn(scope, collection, () =>
+        driver.call(scope, `prepare ${collection.name}`, async (call) => {
+          await preparedCollection(call, collection);
+        }),
+      ),
+    apply: (scope, collection, delivery) =>
+      inTurn(scope, collection, () =>
+        driver.call(scope, `apply to ${collection.name}`, (call) =>
+          applyDelivery(call, collection, delivery),
+        ),
+      ),
+    repair: (scope, collection, batch) =>
+      inTurn(scope, collection, () =>
+        driver.call(scope, `repair ${collection.name}`, (call) =>
+          repairRows(call, collection, batch),
+        ),
+      ),
+    discard: (scope, collection) =>
+      inTurn(scope, collection, () =>
+        driver.call(scope, `discard ${collection.name}`, (call) =>
+          dropCollection(call, collection),
+        ),
+      ),
+    digest: (scope, collection, bucketSize) =>
+      inTurn(scope, collection, () =>
+        driver.call(scope, `digest ${collection.name}`, (call) =>
+          digestRows(call, collection, bucketSize),
+        ),
+      ),
+    settle: (scope) => driver.call(scope, "settle documents", forgetGone),
+    health: () => driver.health(),
+    [Symbol.asyncDispose]: () => driver[Symbol.asyncDispose](),
+  };
+}
+
+function reading(driver: MongoDriver): Omit<DocumentStore, keyof Writing> {
+  return {
+    checkpoint: (scope, collection) =>
+      driver.call(scope, `read ${collection.name}`, async (call) => {
+        return (await heldCollection(call, collection))?.checkpoint ?? 0;
+      }),
+    find: (scope, collection, query) =>
+      driver.call(scope, `find in ${collection.name}`, (call) =>
+        findDocuments(call, collection, query),
+      ),
+    count: (scope, collection, filter) =>
+      driver.call(scope, `count in ${collection.name}`, (call) =>
+        countDocuments(call, collection, filter),
+      ),
+    explain: (scope, collection, query) =>
+      driver.call(scope, `explain ${collection.name}`, (call) =>
+        explainQuery(call, collection, query),
+      ),
+    list: (scope, collection, range) =>
+      driver.call(scope, `list ${collection.name}`, (call) => listRows(call, collection, range)),
+    statistics: (scope) => driver.call(scope, "count documents", collectStatistics),
+  };
+}
+
+interface Noted {
+  readonly name: string;
+  readonly generation: number;
+  readonly checkpoint: number;
+}
+
+async function notedCollections(call: MongoCall): Promise<readonly Noted[]> {
+  const rows = await notes(call)
+    .find({}, { sort: { _id: 1 }, ...call.timed })
+    .toArray();
+  return rows.map((row) => ({
+    name: String(row["name"]),
+    generation: Number(row["generation"]),
+    checkpoint: Number(row["checkpoint"]),
+  }));
+}
+
+async function collectStatistics(call: MongoCall): Promise<StoreStatistics> {
+  const collections: { name: string; generation: number; records: number }[] = [];
+  for (const { name, generation, checkpoint } of await notedCollections(call)) {
+    const rows = rowsOf(call, { name, generation });
+    const records = await rows.countDocuments(visible({ rows, checkpoint }), call.timed);
+    collections.push({ name, generation, records });
+  }
+  const stats = await call.database.command({ dbStats: 1 }, call.timed);
+  const size = (name: string): number => Number(stats[name] ?? 0);
+  return {
+    collections,
+    bytes: Math.max(size("storageSize"), size("dataSize")) + size("indexSize"),
+  };
+}
+
+async function forgetGone(call: MongoCall): Promise<void> {
+  const before = Date.now() - GONE_KEPT_MS;
+  for (const noted of await notedCollections(call)) {
+    const old = { first: GONE, at: { $lt: before }, sequence: { $lte: noted.checkpoint } };
+    await rowsOf(call, noted).deleteMany(old, call.timed);
+  }
+}

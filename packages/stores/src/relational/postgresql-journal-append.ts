@@ -1,0 +1,167 @@
+import {
+  bigintArray,
+  bytesArray,
+  prepared,
+  storedText,
+  textArray,
+} from "../drivers/postgresql-sql.ts";
+import type { PgFragment } from "../drivers/postgresql-sql.ts";
+import type { PgSession } from "../drivers/postgresql-session.ts";
+import { StoreError } from "../errors.ts";
+import type { JournalAppend, LineLocation, NewEntry, Relocation, SegmentRow } from "./journal.ts";
+import { addIds } from "./postgresql-journal-ids.ts";
+import type { JournalDatabase } from "./postgresql-journal-schema.ts";
+import { removeIntents } from "./postgresql-journal-state.ts";
+
+/** What a commit's statements are made of, besides the commit. */
+export interface AppendContext {
+  readonly database: JournalDatabase;
+  readonly tenantNo: number;
+  /** The numbers of the commit's types. */
+  readonly typeNumbers: ReadonlyMap<string, number>;
+}
+
+/**
+ * The statements that write one commit, tables of its types aside. Where it uses intents up, the first
+ * removes them: its count must be their number.
+ *
+ * @throws StoreError `refused` when an entry's hashes do not fit its ids.
+ */
+export function commitStatements(
+  { database, tenantNo, typeNumbers }: AppendContext,
+  commit: JournalAppend,
+): readonly PgFragment[] {
+  const { table } = database;
+  const { head, entries, nodes, segments, receipt } = commit;
+  const typeNo = ({ type }: NewEntry): number => typeNumbers.get(type) ?? 0;
+  const withIds = entries.filter(({ ids }) => ids.length > 0);
+  return [
+    ...(commit.intents.length === 0 ? [] : [removeIntents(database, tenantNo, commit.intents)]),
+    prepared`UPDATE ${table("head")} SET timeline = ${storedText(head.timeline)},
+      sequence = ${head.sequence}, last_entry_hash = ${head.lastEntryHash},
+      last_received_at = ${head.lastReceivedAt}, frontier = ${head.frontier}
+      WHERE tenant_no = ${tenantNo}`,
+    ...(segments.length === 0 ? [] : [insertSegments(database, tenantNo, segments)]),
+    ...insertEntries(
+      database,
+      tenantNo,
+      entries.map((entry) => ({ entry, typeNo: typeNo(entry) })),
+    ),
+    ...withIds.flatMap((entry) => {
+      const { sequence, operation, ids, contentHashes } = entry;
+      const isDelete = operation === "delete";
+      const space = { tenantNo, typeNo: typeNo(entry) };
+      return addIds(database, space, { sequence, isDelete, ids, contentHashes });
+    }),
+    prepared`INSERT INTO ${table("tree_node")} (tenant_no, level, position, hash)
+      SELECT ${tenantNo}::int, k.* FROM unnest(${bigintArray(nodes.map(({ level }) => level))},
+        ${bigintArray(nodes.map(({ index }) => index))},
+        ${bytesArray(nodes.map(({ hash }) => hash))}) AS k`,
+    prepared`INSERT INTO ${table("tree_head")} (tenant_no, size, head)
+      VALUES (${tenantNo}, ${head.sequence}, ${commit.treeHead})`,
+    ...(receipt === undefined
+      ? []
+      : [
+          prepared`INSERT INTO ${table("receipt")} (tenant_no, kind, key, receipt)
+            VALUES (${tenantNo}, ${receipt.kind}, ${storedText(receipt.key)},
+              ${storedText(receipt.receipt)})`,
+        ]),
+  ];
+}
+
+/** Whether entries follow the head. @throws StoreError `conflict` when they do not. */
+export function requireNext(last: number, { head, entries }: JournalAppend): void {
+  const isNext = entries.every(({ sequence }, index) => sequence === last + index + 1);
+  if (isNext && head.sequence === last + entries.length) return;
+  throw new StoreError("conflict", `the journal's head is at ${last}; entries must follow it`);
+}
+
+/** Whether the statements removed every intent. @throws StoreError `conflict` when one was gone. */
+export function requireIntents(intents: readonly string[], removed: number): void {
+  if (intents.length === 0 || removed === intents.length) return;
+  const names = intents.join(", ");
+  throw new StoreError("conflict", `an intent to write a segment is gone: one of ${names}`);
+}
+
+/** Moves the lines of entries into a new segment; inside a transaction. */
+export async function relocateLines(
+  session: PgSession,
+  { database, tenantNo }: Pick<AppendContext, "database" | "tenantNo">,
+  { segment, entries, dropped }: Relocation,
+): Promise<void> {
+  const { table } = database;
+  const sequences = bigintArray(entries.map(({ sequence }) => sequence));
+  const [intents, , moved] = await session.runAll([
+    removeIntents(database, tenantNo, [segment.segmentId]),
+    insertSegments(database, tenantNo, [segment]),
+    prepared`UPDATE ${table("entry")} e SET segment_id = ${storedText(segment.segmentId)},
+        first_line = k.to_line
+      FROM unnest(${sequences}, ${textArray(entries.map(({ from }) => segmentOf(from)))},
+        ${bigintArray(entries.map(({ from }) => lineOf(from)))},
+        ${bigintArray(entries.map(({ firstLine }) => firstLine))})
+        AS k (sequence, from_segment, from_line, to_line)
+      WHERE e.tenant_no = ${tenantNo} AND e.sequence = k.sequence
+        AND e.segment_id IS NOT DISTINCT FROM k.from_segment COLLATE "C"
+        AND e.first_line IS NOT DISTINCT FROM k.from_line RETURNING e.sequence`,
+    prepared`DELETE FROM ${table("entry_lines")}
+      WHERE tenant_no = ${tenantNo} AND sequence = ANY (${sequences})`,
+    prepared`DELETE FROM ${table("segment")}
+      WHERE tenant_no = ${tenantNo} AND segment_id = ANY (${textArray(dropped.map(storedText))})`,
+  ]);
+  requireIntents([segment.segmentId], intents?.count ?? 0);
+  const found = new Set(moved?.rows.map((row) => Number(row["sequence"])));
+  const missed = entries.find(({ sequence }) => !found.has(sequence));
+  if (missed === undefined) return;
+  throw new StoreError("conflict", `entry ${missed.sequence} no longer lies where it did`);
+}
+
+function insertEntries(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  rows: readonly { readonly entry: NewEntry; readonly typeNo: number }[],
+): readonly PgFragment[] {
+  if (rows.length === 0) return [];
+  const entries = rows.map(({ entry }) => entry);
+  const numbers = (take: (entry: NewEntry) => number | null): PgFragment =>
+    bigintArray(entries.map(take));
+  const texts = (take: (entry: NewEntry) => string | null): PgFragment =>
+    textArray(entries.map(take));
+  const inline = entries.filter(({ lines }) => lines !== undefined);
+  return [
+    prepared`INSERT INTO ${table("entry")} (tenant_no, sequence, type_no, count, received_at, first_line,
+        hash, bytes, commit_id, operation, segment_id)
+      SELECT ${tenantNo}::int, k.* FROM unnest(${numbers(({ sequence }) => sequence)},
+        ${bigintArray(rows.map(({ typeNo }) => typeNo))}, ${numbers(({ count }) => count)},
+        ${numbers(({ receivedAt }) => receivedAt)}, ${numbers(({ location }) => lineOf(location))},
+        ${bytesArray(entries.map(({ hash }) => hash))}, ${bytesArray(entries.map(({ bytes }) => bytes))},
+        ${texts(({ commit }) => storedText(commit))}, ${texts(({ operation }) => storedText(operation))},
+        ${texts(({ location }) => segmentOf(location))}) AS k`,
+    ...inline.map(
+      ({ sequence, lines = new Uint8Array() }) =>
+        prepared`INSERT INTO ${table("entry_lines")} (tenant_no, sequence, lines)
+          VALUES (${tenantNo}, ${sequence}, ${lines})`,
+    ),
+  ];
+}
+
+function insertSegments(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  segments: readonly SegmentRow[],
+): PgFragment {
+  const texts = (take: (segment: SegmentRow) => string): PgFragment =>
+    textArray(segments.map((segment) => storedText(take(segment))));
+  return prepared`INSERT INTO ${table("segment")} (tenant_no, segment_id, blob_key, bytes, lines, hash, period)
+    SELECT ${tenantNo}::int, k.* FROM unnest(${texts(({ segmentId }) => segmentId)},
+      ${texts(({ blobKey }) => blobKey)}, ${bigintArray(segments.map(({ bytes }) => bytes))},
+      ${bigintArray(segments.map(({ lines }) => lines))}, ${bytesArray(segments.map(({ hash }) => hash))},
+      ${texts(({ period }) => period)}) AS k`;
+}
+
+function segmentOf(location: LineLocation): string | null {
+  return location.kind === "inline" ? null : storedText(location.segmentId);
+}
+
+function lineOf(location: LineLocation): number | null {
+  return location.kind === "inline" ? null : location.firstLine;
+}

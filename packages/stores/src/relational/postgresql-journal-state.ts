@@ -1,0 +1,186 @@
+import { bigintArray, prepared, sql, storedText, textArray } from "../drivers/postgresql-sql.ts";
+import type { PgFragment } from "../drivers/postgresql-sql.ts";
+import type { PgRow } from "../drivers/postgresql-statements.ts";
+import type { QuarantineKey, QuarantineRow, SegmentIntent } from "./journal.ts";
+import { textOf } from "./postgresql-journal-entries.ts";
+import type { JournalDatabase } from "./postgresql-journal-schema.ts";
+
+/** Registers a segment about to be written; again extends its lease. */
+export function writeIntent(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  { segmentId, blobKey, expiresAt }: SegmentIntent,
+): PgFragment {
+  return prepared`INSERT INTO ${table("intent")} (tenant_no, segment_id, blob_key, expires_at)
+    VALUES (${tenantNo}, ${storedText(segmentId)}, ${storedText(blobKey)}, ${expiresAt})
+    ON CONFLICT (tenant_no, segment_id)
+    DO UPDATE SET blob_key = excluded.blob_key, expires_at = excluded.expires_at`;
+}
+
+/** Extends leases, of all or of none; the count tells which. */
+export function renewLeases(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  lease: { readonly segmentIds: readonly string[]; readonly expiresAt: number },
+): PgFragment {
+  const ids = textArray(lease.segmentIds.map(storedText));
+  return prepared`WITH held AS (SELECT segment_id FROM ${table("intent")}
+      WHERE tenant_no = ${tenantNo} AND segment_id = ANY (${ids}) FOR UPDATE)
+    UPDATE ${table("intent")} i SET expires_at = ${lease.expiresAt} FROM held
+    WHERE i.tenant_no = ${tenantNo} AND i.segment_id = held.segment_id
+      AND (SELECT count(*) FROM held) = ${lease.segmentIds.length}`;
+}
+
+/** Removes intents that expired before `now` and answers them; those that a commit is using are passed by. */
+export function takeExpired(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  { now, limit }: { readonly now: number; readonly limit: number },
+): PgFragment {
+  return prepared`WITH taken AS (DELETE FROM ${table("intent")} WHERE tenant_no = ${tenantNo}
+      AND segment_id IN (SELECT segment_id FROM ${table("intent")}
+        WHERE tenant_no = ${tenantNo} AND expires_at < ${now}
+        ORDER BY expires_at, segment_id LIMIT ${limit} FOR UPDATE SKIP LOCKED)
+      RETURNING segment_id, blob_key, expires_at)
+    SELECT * FROM taken ORDER BY expires_at, segment_id`;
+}
+
+/** An intent in a row of {@link takeExpired}. */
+export function intentOf(row: PgRow): SegmentIntent {
+  return {
+    segmentId: textOf(row["segment_id"]),
+    blobKey: textOf(row["blob_key"]),
+    expiresAt: Number(row["expires_at"]),
+  };
+}
+
+/** Removes intents; the count tells how many were there. */
+export function removeIntents(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  segmentIds: readonly string[],
+): PgFragment {
+  const ids = textArray(segmentIds.map(storedText));
+  return prepared`DELETE FROM ${table("intent")}
+    WHERE tenant_no = ${tenantNo} AND segment_id = ANY (${ids})`;
+}
+
+/** Reads a receipt by its key, as `receipt`. */
+export function selectReceipt(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  { kind, key }: { readonly kind: string; readonly key: string },
+): PgFragment {
+  return prepared`SELECT receipt FROM ${table("receipt")}
+    WHERE tenant_no = ${tenantNo} AND kind = ${kind} AND key = ${storedText(key)}`;
+}
+
+/** Reads a named value, as `value`. */
+export function selectState(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  name: string,
+): PgFragment {
+  return prepared`SELECT value FROM ${table("state")}
+    WHERE tenant_no = ${tenantNo} AND name = ${storedText(name)}`;
+}
+
+/** Sets a named value, or removes it. */
+export function writeState(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  { name, value }: { readonly name: string; readonly value: string | undefined },
+): PgFragment {
+  const stored = storedText(name);
+  return value === undefined
+    ? prepared`DELETE FROM ${table("state")} WHERE tenant_no = ${tenantNo} AND name = ${stored}`
+    : prepared`INSERT INTO ${table("state")} (tenant_no, name, value)
+        VALUES (${tenantNo}, ${stored}, ${storedText(value)})
+        ON CONFLICT (tenant_no, name) DO UPDATE SET value = excluded.value`;
+}
+
+/** Reads named values whose names begin with a prefix, by name. */
+export function selectStates(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  prefix: string,
+): PgFragment {
+  const stored = storedText(prefix);
+  return prepared`SELECT name, value FROM ${table("state")} WHERE tenant_no = ${tenantNo}
+    AND name >= ${stored} AND starts_with(name, ${stored}) ORDER BY name`;
+}
+
+/** Notes refused records; one that is noted already is replaced. */
+export function writeQuarantine(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  rows: readonly QuarantineRow[],
+): PgFragment {
+  // A statement must not touch a row twice; of several notes on one record the last holds.
+  const latest = new Map(
+    rows.map((row) => [JSON.stringify([row.role, row.collection, row.type, row.id]), row]),
+  );
+  const notes = [...latest.values()];
+  return prepared`INSERT INTO ${table("quarantine")}
+      (tenant_no, role, collection, type, id, sequence, reason, at)
+    SELECT ${tenantNo}::int, k.* FROM unnest(${keyArrays(notes)},
+      ${bigintArray(notes.map(({ sequence }) => sequence))},
+      ${textArray(notes.map(({ reason }) => storedText(reason)))},
+      ${bigintArray(notes.map(({ at }) => at))}) AS k
+    ON CONFLICT (tenant_no, role, collection, type, id) DO UPDATE
+    SET sequence = excluded.sequence, reason = excluded.reason, at = excluded.at`;
+}
+
+/** Reads noted records in the order of role, collection, type and id. */
+export function selectQuarantine(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  query: {
+    readonly role?: string;
+    readonly collection?: string;
+    readonly limit: number;
+    readonly after?: QuarantineKey;
+  },
+): PgFragment {
+  const { role, collection, after, limit } = query;
+  const last = [after?.role, after?.collection, after?.type, after?.id].map((part) =>
+    storedText(part ?? ""),
+  );
+  const [roleAfter = "", collectionAfter = "", typeAfter = "", idAfter = ""] = last;
+  const ofRole = role === undefined ? sql`` : sql`AND role = ${storedText(role)}`;
+  const ofCollection =
+    collection === undefined ? sql`` : sql`AND collection = ${storedText(collection)}`;
+  return prepared`SELECT * FROM ${table("quarantine")} WHERE tenant_no = ${tenantNo}
+    AND (role, collection, type, id) > (${roleAfter}, ${collectionAfter}, ${typeAfter}, ${idAfter})
+    ${ofRole} ${ofCollection} ORDER BY role, collection, type, id LIMIT ${limit}`;
+}
+
+/** A noted record in a row of {@link selectQuarantine}. */
+export function quarantineOf(row: PgRow): QuarantineRow {
+  return {
+    role: textOf(row["role"]),
+    collection: textOf(row["collection"]),
+    type: textOf(row["type"]),
+    id: textOf(row["id"]),
+    sequence: Number(row["sequence"]),
+    reason: textOf(row["reason"]),
+    at: Number(row["at"]),
+  };
+}
+
+/** Forgets noted records. */
+export function removeQuarantine(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  rows: readonly QuarantineKey[],
+): PgFragment {
+  return prepared`DELETE FROM ${table("quarantine")} WHERE tenant_no = ${tenantNo}
+    AND (role, collection, type, id) IN (SELECT * FROM unnest(${keyArrays(rows)}))`;
+}
+
+function keyArrays(rows: readonly QuarantineKey[]): PgFragment {
+  const column = (take: (row: QuarantineKey) => string): PgFragment =>
+    textArray(rows.map((row) => storedText(take(row))));
+  return sql`${column(({ role }) => role)}, ${column(({ collection }) => collection)},
+    ${column(({ type }) => type)}, ${column(({ id }) => id)}`;
+}

@@ -1,0 +1,277 @@
+import { SYSTEM_TENANT } from "@custody/contract/ids";
+
+import type { PgSession } from "../drivers/postgresql-session.ts";
+import type { PgFragment } from "../drivers/postgresql-sql.ts";
+import { sql } from "../drivers/postgresql-sql.ts";
+import type { PgResult } from "../drivers/postgresql-statements.ts";
+import { openPostgresql } from "../drivers/postgresql.ts";
+import type { PostgresqlOptions } from "../drivers/postgresql.ts";
+import { TurnQueue } from "../drivers/turn-queue.ts";
+import { verbatim } from "../drivers/sql-fragment.ts";
+import { StoreError } from "../errors.ts";
+import type { Scope } from "../scope.ts";
+import type { ServerEngine } from "../server-engine.ts";
+import type { JournalHead, JournalStore, JournalTransaction } from "./journal.ts";
+import { relocateLines } from "./postgresql-journal-append.ts";
+import { bytesOf, headOf, selectHead } from "./postgresql-journal-entries.ts";
+import { journalNumbers } from "./postgresql-journal-numbers.ts";
+import { entryReads, stateReads } from "./postgresql-journal-reads.ts";
+import type { JournalReading } from "./postgresql-journal-reads.ts";
+import { openJournalReplica } from "./postgresql-journal-replica.ts";
+import {
+  EVERY_TENANT,
+  JOURNAL_MIGRATION,
+  JOURNAL_TABLES,
+  journalDatabase,
+  tenantScope,
+} from "./postgresql-journal-schema.ts";
+import * as state from "./postgresql-journal-state.ts";
+import { PostgresqlJournalTransaction } from "./postgresql-journal-transaction.ts";
+
+/**
+ * The journal on a PostgreSQL server:
+ * `postgresql://user:password@host/database?schema=custody&role=custody_app&replica=postgresql%3A%2F%2F…`.
+ *
+ * Commits of a tenant wait for one another at its head row; those of this process in the order of
+ * asking. Reads that may be a moment old go to the `replica` once it has what this process wrote.
+ *
+ * @throws StoreError `refused` for a malformed URL, `unsupported` when the client library is missing.
+ */
+export async function openPostgresqlJournal(
+  options: Pick<PostgresqlOptions, "url" | "clock">,
+): Promise<JournalStore & ServerEngine> {
+  const pg = await openPostgresql({ ...options, isKeyed: true });
+  const database = journalDatabase(pg);
+  const replica = await openJournalReplica(pg, options.clock);
+  const journal: Journal = {
+    database,
+    numbers: journalNumbers(database),
+    replica,
+    turns: new TenantTurns(options.clock),
+    ready: (scope) => pg.migrate(tenantScope(scope), JOURNAL_MIGRATION),
+  };
+  return {
+    engine: "postgresql",
+    ...entryReads(journal),
+    ...stateReads(journal),
+    ...writing(journal),
+    ...surveying(journal),
+    begin: (scope) => begin(journal, tenantScope(scope)),
+    health: () => pg.health(),
+    async [Symbol.asyncDispose]() {
+      // What a transaction that was never ended has written is taken back by the server.
+      await Promise.all([pg[Symbol.asyncDispose](), replica?.[Symbol.asyncDispose]()]);
+    },
+  };
+}
+
+interface Journal extends JournalReading {
+  readonly turns: TenantTurns;
+}
+
+/** Writers of a tenant in this process take turns, so that waiting for the lock takes no connection. */
+class TenantTurns {
+  readonly #clock: () => number;
+  readonly #queues = new Map<string, TurnQueue>();
+
+  constructor(clock: () => number) {
+    this.#clock = clock;
+  }
+
+  async take({ tenant, deadline }: Scope): Promise<() => void> {
+    let queue = this.#queues.get(tenant);
+    if (queue === undefined) this.#queues.set(tenant, (queue = new TurnQueue(this.#clock)));
+    return queue.take(deadline);
+  }
+}
+
+async function begin(journal: Journal, scope: Scope): Promise<JournalTransaction> {
+  const { database, numbers, ready, replica, turns } = journal;
+  const giveTurnBack = await turns.take(scope);
+  try {
+    await ready(scope);
+    const tenantNo = await numbers.make(scope, "tenant", scope.tenant);
+    const transaction = await database.pg.begin(scope, "commit", { durability: "journal" });
+    try {
+      const head = await lockHead(journal, transaction.session, tenantNo);
+      return new PostgresqlJournalTransaction({
+        database,
+        numbers,
+        scope,
+        tenantNo,
+        transaction,
+        head,
+        async onEnd() {
+          giveTurnBack();
+          await replica?.noteWrite(scope);
+        },
+        wasCommitted: (committed) => wasCommitted(journal, scope, { tenantNo, committed }),
+      });
+    } catch (cause) {
+      await transaction.rollback();
+      throw cause;
+    }
+  } catch (cause) {
+    giveTurnBack();
+    throw cause;
+  }
+}
+
+/** Takes the lock of the tenant's head, which every commit of it needs. */
+async function lockHead(
+  { database }: Journal,
+  session: PgSession,
+  tenantNo: number,
+): Promise<JournalHead | undefined> {
+  const locked = { ...sql`${selectHead(database, tenantNo)} FOR UPDATE`, isPrepared: true };
+  const [row] = await session.rows(locked);
+  return headOf(row);
+}
+
+/** Whether a commit whose answer was lost was done; waits until the server has ended it. */
+async function wasCommitted(
+  journal: Journal,
+  scope: Scope,
+  { tenantNo, committed }: { readonly tenantNo: number; readonly committed: JournalHead },
+): Promise<boolean> {
+  const { pg, table } = journal.database;
+  return pg.transaction(
+    scope,
+    "ask what became of a commit",
+    async (session) => {
+      await lockHead(journal, session, tenantNo);
+      const [row] = await session.rows(sql`SELECT hash FROM ${table("entry")}
+        WHERE tenant_no = ${tenantNo} AND sequence = ${committed.sequence}`);
+      if (row === undefined) return false;
+      return Buffer.compare(bytesOf(row["hash"]), committed.lastEntryHash) === 0;
+    },
+    { durability: "projection" },
+  );
+}
+
+type Writing = Pick<
+  JournalStore,
+  | "relocate"
+  | "putIntent"
+  | "renewIntents"
+  | "takeExpiredIntents"
+  | "dropIntents"
+  | "putState"
+  | "putQuarantine"
+  | "dropQuarantine"
+>;
+
+function writing({ database, numbers, ready, replica }: Journal): Writing {
+  const { pg } = database;
+  /** Prepares a small write; answers the tenant's number. */
+  const enter = async (scope: Scope): Promise<number> => {
+    await ready(scope);
+    return numbers.make(scope, "tenant", scope.tenant);
+  };
+  /** Runs one statement as a small write of its own. */
+  const write = async (
+    given: Scope,
+    doing: string,
+    statement: (tenantNo: number) => PgFragment,
+  ): Promise<PgResult> => {
+    const scope = tenantScope(given);
+    const [result] = await pg.ask(scope, doing, [statement(await enter(scope))], "journal");
+    await replica?.noteWrite(scope);
+    return result ?? { rows: [], count: 0, tag: "" };
+  };
+  return {
+    async relocate(given, change) {
+      const scope = tenantScope(given);
+      const tenantNo = await enter(scope);
+      const work = (session: PgSession) => relocateLines(session, { database, tenantNo }, change);
+      await pg.transaction(scope, "relocate lines", work, { durability: "journal" });
+      await replica?.noteWrite(scope);
+    },
+    async putIntent(scope, intent) {
+      await write(scope, "put an intent", (tenantNo) =>
+        state.writeIntent(database, tenantNo, intent),
+      );
+    },
+    async renewIntents(scope, segmentIds, expiresAt) {
+      const ids = [...new Set(segmentIds)];
+      const { count } = await write(scope, "renew intents", (tenantNo) =>
+        state.renewLeases(database, tenantNo, { segmentIds: ids, expiresAt }),
+      );
+      return count === ids.length;
+    },
+    async takeExpiredIntents(scope, now, limit) {
+      const { rows } = await write(scope, "take expired intents", (tenantNo) =>
+        state.takeExpired(database, tenantNo, { now, limit }),
+      );
+      return rows.map(state.intentOf);
+    },
+    async dropIntents(scope, segmentIds) {
+      await write(scope, "drop intents", (tenantNo) =>
+        state.removeIntents(database, tenantNo, segmentIds),
+      );
+    },
+    async putState(scope, name, value) {
+      await write(scope, "put state", (tenantNo) =>
+        state.writeState(database, tenantNo, { name, value }),
+      );
+    },
+    async putQuarantine(scope, rows) {
+      await write(scope, "put quarantine", (tenantNo) =>
+        state.writeQuarantine(database, tenantNo, rows),
+      );
+    },
+    async dropQuarantine(scope, rows) {
+      await write(scope, "drop quarantine", (tenantNo) =>
+        state.removeQuarantine(database, tenantNo, rows),
+      );
+    },
+  };
+}
+
+/** Calls on behalf of no tenant. */
+const NOBODY: Scope = {
+  tenant: SYSTEM_TENANT,
+  actor: "service:journal",
+  deadline: Number.POSITIVE_INFINITY,
+};
+
+type Surveying = Pick<JournalStore, "tenants" | "bytes" | "check">;
+
+function surveying({ database, ready }: Journal): Surveying {
+  const { pg, table } = database;
+  return {
+    async tenants() {
+      await ready(NOBODY);
+      const [, found] = await pg.ask(NOBODY, "list tenants", [
+        sql`SELECT set_config('custody.space', ${EVERY_TENANT}, true)`,
+        sql`SELECT name FROM ${table("tenant")} JOIN ${table("head")} USING (tenant_no)
+          WHERE sequence > 0 ORDER BY name`,
+      ]);
+      return found?.rows.map((row) => String(row["name"])) ?? [];
+    },
+    async bytes() {
+      await ready(NOBODY);
+      const schema = pg.schema(JOURNAL_MIGRATION.component);
+      const [found] = await pg.ask(NOBODY, "measure the journal", [
+        sql`SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE c.relkind IN ('r', 'p') AND starts_with(n.nspname, ${schema})`,
+      ]);
+      return Number(found?.rows[0]?.["bytes"] ?? 0);
+    },
+    async check() {
+      await ready(NOBODY);
+      const firsts = JOURNAL_TABLES.map((name) =>
+        verbatim(`SELECT 1 FROM ${table(name).text} LIMIT 1`),
+      );
+      await pg.ask(NOBODY, "check the journal", firsts);
+      const [made] = await pg.ask(NOBODY, "check the journal", [
+        sql`SELECT count(*) AS count FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE n.nspname = ${pg.schema(JOURNAL_MIGRATION.component)} AND NOT i.indisvalid`,
+      ]);
+      if (made?.rows[0]?.["count"] === 0) return;
+      throw new StoreError("corrupt", "an index of the journal is not valid: REINDEX it");
+    },
+  };
+}
