@@ -68,6 +68,18 @@ export interface AnalyticsPlacement<Path extends string = string> {
   readonly columns?: Readonly<Record<string, Column<Path>>>;
   /** Column names by which rows are best ordered on disk. */
   readonly order?: readonly string[];
+  /**
+   * Makes SQL show totals under the type's name in place of its rows. Every other way of reading, grouping
+   * included, goes by the rows.
+   */
+  readonly totals?: AnalyticsTotals;
+}
+
+/** One row for each combination of the `by` columns. */
+export interface AnalyticsTotals {
+  readonly by: readonly string[];
+  /** Whole or real numbers that are added up; each other column has the value of the newest record. */
+  readonly sum: readonly string[];
 }
 
 export interface SeriesPlacement<Path extends string = string> {

@@ -22,7 +22,7 @@ export interface CompiledType {
   readonly hasPersonalId: boolean;
   readonly references: readonly CompiledReference[];
   /** The analytics placement with its columns filled in. */
-  readonly analytics: Required<AnalyticsPlacement>;
+  readonly analytics: CompiledAnalytics;
   /** JSON Schema of the fields (draft 2020-12), for people and for comparing versions. */
   readonly jsonSchema: JsonSchema;
 }
@@ -65,9 +65,12 @@ export function compileRecordType(declaration: RecordType): CompiledType {
   };
 }
 
-function analyticsOf(declaration: RecordType, schema: JsonSchema): Required<AnalyticsPlacement> {
-  const { columns, order } = declaration.placements.analytics ?? {};
-  return { columns: columns ?? deriveColumns(schema), order: order ?? [] };
+type CompiledAnalytics = AnalyticsPlacement &
+  Required<Pick<AnalyticsPlacement, "columns" | "order">>;
+
+function analyticsOf(declaration: RecordType, schema: JsonSchema): CompiledAnalytics {
+  const { columns, order, ...rest } = declaration.placements.analytics ?? {};
+  return { ...rest, columns: columns ?? deriveColumns(schema), order: order ?? [] };
 }
 
 /** One column for each top-level field: scalars as they are, everything else as JSON. */

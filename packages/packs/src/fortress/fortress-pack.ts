@@ -12,10 +12,12 @@ import { relationships } from "./types/relationships.ts";
 import { sboms } from "./types/sboms.ts";
 import { scanResults } from "./types/scan-results.ts";
 import { secrets } from "./types/secrets.ts";
+import { securityAnalytics } from "./types/security-analytics.ts";
 import { services } from "./types/services.ts";
 import { suppressedFindings } from "./types/suppressed-findings.ts";
 import { threatIntelligence } from "./types/threat-intelligence.ts";
 import { vulnerabilities } from "./types/vulnerabilities.ts";
+import { vulnerabilityTrends } from "./types/vulnerability-trends.ts";
 import { workloads } from "./types/workloads.ts";
 
 /** Security of what is run: scans, findings, components, clusters, and who threatens them. */
@@ -35,6 +37,8 @@ export const fortressPack: Pack = {
     workloads,
     threatIntelligence,
     relationships,
+    securityAnalytics,
+    vulnerabilityTrends,
   ],
   importers: [trivy, cyclonedx, stix],
   summaries: [findingSummaries],

@@ -213,6 +213,23 @@ export function describeAggregates(opened: () => AnalyticsStore): void {
       ).rejects.toMatchObject({ code: "refused" });
     });
 
+    test("the plan of a query is explained, step by step, and refused where the query is", async () => {
+      const query = { groupBy: ["model"], measures: { n: { fn: "count" as const } }, limit: 10 };
+      const steps = await store.explain(scope, CALLS, query);
+      expect(steps.length).toBeGreaterThan(1);
+      expect(steps.every((step) => step.trim() !== "" && !step.includes("\n"))).toBe(true);
+      const refused = { name: "StoreError", code: "refused" };
+      await expect(
+        store.explain(scope, CALLS, { ...query, groupBy: ["nothing"] }),
+      ).rejects.toMatchObject(refused);
+      await expect(store.explain(scope, { ...CALLS, generation: 9 }, query)).rejects.toMatchObject(
+        refused,
+      );
+      await expect(
+        store.explain(scope, CALLS, { ...query, limit: store.limits.rowsMax + 1 }),
+      ).rejects.toMatchObject({ code: "limit" });
+    });
+
     test("as many rows as the limit are answered, one more is refused", async () => {
       const { rowsMax } = store.limits;
       expect(await ask({ groupBy: ["model"], limit: rowsMax })).toHaveLength(3);

@@ -2,13 +2,14 @@ import { beforeAll, describe, expect, test } from "vitest";
 
 import { makeBatch } from "../record-batch.ts";
 import { scopeFor } from "../testing/scope.ts";
+import type { SqlDialect } from "./conformance-dialect.ts";
 import { tableOf, writeRows } from "./conformance-rows.ts";
 import type { AnalyticsStore, Cell } from "./port.ts";
 
 const scope = scopeFor("publishing");
 
 /** Which generation bears the plain name in SQL. */
-export function describePublishing(opened: () => AnalyticsStore): void {
+export function describePublishing(opened: () => AnalyticsStore, dialect: SqlDialect): void {
   describe("publishing", () => {
     let store: AnalyticsStore;
     beforeAll(() => {
@@ -63,16 +64,27 @@ export function describePublishing(opened: () => AnalyticsStore): void {
       });
     });
 
-    test("names that are syntax are names, and one that is taken is refused", async () => {
+    test("names that are syntax are names", async () => {
       const hostile = tableOf(`lab/x" AS SELECT 1; --`, { 'y"; --': "text" });
       await writeRows(store, scope, hostile, [{ 'y"; --': "value" }]);
       await store.publish(scope, hostile);
       const select = 'SELECT "y""; --" FROM lab."x"" AS SELECT 1; --"';
       expect(await names(select)).toEqual(["value"]);
-      const twin = tableOf(`LAB/X" AS SELECT 1; --`, { name: "text" });
-      await store.prepare(scope, twin);
-      await expect(store.publish(scope, twin)).rejects.toMatchObject({ code: "refused" });
-      expect(await names(select)).toEqual(["value"]);
+    });
+
+    test("a name that another bears is refused, where names that differ by case are one", async () => {
+      const small = tableOf("lab/twin", { name: "text" });
+      await writeRows(store, scope, small, [{ name: "small" }]);
+      await store.publish(scope, small);
+      const large = tableOf("LAB/TWIN", { name: "text" });
+      await writeRows(store, scope, large, [{ name: "large" }]);
+      if (dialect.ignoresCase) {
+        await expect(store.publish(scope, large)).rejects.toMatchObject({ code: "refused" });
+      } else {
+        await store.publish(scope, large);
+        expect(await names("SELECT name FROM LAB.TWIN")).toEqual(["large"]);
+      }
+      expect(await names("SELECT name FROM lab.twin")).toEqual(["small"]);
     });
 
     test.each(["system/users", "temp/files", "memory/pages", "main/things", "select/from"])(

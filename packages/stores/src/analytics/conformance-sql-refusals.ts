@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 
 import { scopeFor } from "../testing/scope.ts";
+import type { SqlDialect } from "./conformance-dialect.ts";
 import { tableOf, writeRows } from "./conformance-rows.ts";
 import type { AnalyticsStore } from "./port.ts";
 
@@ -163,7 +164,7 @@ const ATTEMPTS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** What a tenant's SQL can reach is its own published tables, and nothing else. */
-export function describeSqlRefusals(opened: () => AnalyticsStore): void {
+export function describeSqlRefusals(opened: () => AnalyticsStore, dialect: SqlDialect): void {
   describe("sql is refused", () => {
     let store: AnalyticsStore;
     beforeAll(async () => {
@@ -177,7 +178,7 @@ export function describeSqlRefusals(opened: () => AnalyticsStore): void {
     const ask = async (statement: string) =>
       await store.sql(scope, { statement, rowsMax: 10, timeMs: 5_000 });
 
-    for (const [aim, statements] of Object.entries(ATTEMPTS)) {
+    for (const [aim, statements] of Object.entries({ ...ATTEMPTS, ...dialect.attempts })) {
       test.each(statements)(`for ${aim}: %s`, async (statement) => {
         await expect(ask(statement)).rejects.toMatchObject({
           name: "StoreError",

@@ -7,17 +7,20 @@ import { makeTemporaryDirectory } from "../testing/temporary-directory.ts";
 import type { TemporaryDirectory } from "../testing/temporary-directory.ts";
 import { describeAggregates } from "./conformance-aggregate.ts";
 import { SCAN_CASE } from "./conformance-case.ts";
+import type { SqlDialect } from "./conformance-dialect.ts";
 import { describeFilters } from "./conformance-filter.ts";
 import { describePublishing } from "./conformance-publish.ts";
 import { describeSimilarity } from "./conformance-similar.ts";
 import { describeSql } from "./conformance-sql.ts";
 import { describeSqlRefusals } from "./conformance-sql-refusals.ts";
+import { describeTotals } from "./conformance-totals.ts";
 import type { AnalyticsStore } from "./port.ts";
 
 /** The contract of every analytics engine. An engine is done when this passes unedited. */
 export function describeAnalytics(
   engine: string,
   fixture: ProjectionFixture<AnalyticsStore>,
+  dialect: SqlDialect,
 ): void {
   describe(`analytics: ${engine}`, () => {
     describeProjection<AnalyticsPlacement, AnalyticsStore>(fixture, SCAN_CASE);
@@ -37,9 +40,10 @@ export function describeAnalytics(
       describeAggregates(() => store);
       describeFilters(() => store);
       describeSimilarity(() => store);
-      describePublishing(() => store);
-      describeSql(() => store);
-      describeSqlRefusals(() => store);
+      describePublishing(() => store, dialect);
+      describeTotals(() => store);
+      describeSql(() => store, dialect);
+      describeSqlRefusals(() => store, dialect);
 
       test("the store says what it can do and how much", () => {
         expect(store.role).toBe("analytics");

@@ -1,8 +1,9 @@
 import { canonicalJson } from "@custody/contract/json";
-import type { AnalyticsPlacement, ColumnType } from "@custody/contract/placement";
+import type { AnalyticsPlacement, AnalyticsTotals, ColumnType } from "@custody/contract/placement";
 import { coerceColumn, compileValue } from "@custody/contract/value-expression";
 import type { ColumnValue } from "@custody/contract/value-expression";
 
+import { StoreError } from "../errors.ts";
 import type { ContentRow } from "../content-form.ts";
 
 /** A record as the journal has it. */
@@ -30,6 +31,23 @@ export function compileColumns(placement: AnalyticsPlacement): readonly Analytic
       const take = compileValue(from);
       return { name, type, take: (fields) => storedValue(type, coerceColumn(type, take(fields))) };
     });
+}
+
+/** The totals of a placement. @throws StoreError `refused` where a column of theirs is none, or no number. */
+export function checkedTotals({
+  columns = {},
+  totals,
+}: AnalyticsPlacement): AnalyticsTotals | undefined {
+  if (totals === undefined) return undefined;
+  const isNumber = (name: string): boolean =>
+    ["integer", "real"].includes(columns[name]?.type ?? "none") && !totals.by.includes(name);
+  const unknown = totals.by.find((name) => !Object.hasOwn(columns, name));
+  const wrong = unknown ?? totals.sum.find((name) => !isNumber(name));
+  if (wrong === undefined && totals.by.length > 0) return totals;
+  throw new StoreError(
+    "refused",
+    `totals cannot be made with ${JSON.stringify(wrong ?? "no column")}`,
+  );
 }
 
 /** The content form of a record's row: what its columns hold, and its observed time. */

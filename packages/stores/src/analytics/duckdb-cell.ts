@@ -9,6 +9,7 @@ import {
 } from "../drivers/duckdb-values.ts";
 import type { DuckDBValue } from "@duckdb/node-api";
 
+import { plainNumber } from "./cell.ts";
 import type { Cell } from "./port.ts";
 
 /** A value of an SQL answer as a cell: instants as RFC 3339 text, exact decimals and the like as text. */
@@ -34,12 +35,6 @@ export function sqlCell(value: DuckDBValue): Cell {
   return value.toString();
 }
 
-/** A whole number as `number` where that is exact, else as `bigint`. */
-export function plainNumber(value: bigint): number | bigint {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : value;
-}
-
 const INSTANT_MAX_MICROS = 8_640_000_000_000_000_000n;
 
 function instantText(micros: bigint): string {
@@ -50,21 +45,4 @@ function instantText(micros: bigint): string {
   const below = ((micros % 1000n) + 1000n) % 1000n;
   const text = new Date(Number((micros - below) / 1000n)).toISOString();
   return below === 0n ? text : text.replace("Z", `${below.toString().padStart(3, "0")}Z`);
-}
-
-/** About how many bytes a cell takes on its way to the caller. */
-export function cellBytes(cell: Cell): number {
-  if (typeof cell === "string") return cell.length + 8;
-  if (isCells(cell)) return cell.reduce<number>((sum, part) => sum + cellBytes(part), 8);
-  if (cell !== null && typeof cell === "object") {
-    return Object.entries(cell).reduce(
-      (sum, [name, part]) => sum + name.length + cellBytes(part),
-      8,
-    );
-  }
-  return 8;
-}
-
-function isCells(cell: Cell): cell is readonly Cell[] {
-  return Array.isArray(cell);
 }

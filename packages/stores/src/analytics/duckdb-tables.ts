@@ -1,3 +1,5 @@
+import type { AnalyticsTotals } from "@custody/contract/placement";
+
 import { BIGINT, DuckDBListValue, FLOAT, LIST } from "../drivers/duckdb-values.ts";
 import type { DuckDBConnection } from "@duckdb/node-api";
 
@@ -12,12 +14,12 @@ import { quoteName } from "../drivers/duckdb.ts";
 import type { DuckdbFileOptions } from "../drivers/duckdb.ts";
 import { StoreError } from "../errors.ts";
 import { analyticsContent } from "./content.ts";
-import { plainNumber } from "./duckdb-cell.ts";
+import { plainNumber } from "./cell.ts";
 import { aggregateSql } from "./duckdb-aggregate.ts";
 import type { AggregateRequest } from "./duckdb-aggregate.ts";
 import { requireKind } from "./duckdb-filter.ts";
 import type { KnownColumns } from "./duckdb-filter.ts";
-import { DuckdbUserSql } from "./duckdb-user-sql.ts";
+import { DuckdbUserSql, planLines } from "./duckdb-user-sql.ts";
 import { viewOf } from "./duckdb-view.ts";
 import type { Cell, SqlRequest } from "./port.ts";
 
@@ -44,6 +46,12 @@ export class DuckdbAnalyticsTables extends DuckdbRoleTables {
     );
     this.handle<SimilarRequest>("similar", (query, { signal }) => this.#similar(query, signal));
     this.handle<SqlRequest>("sql", (request, { signal }) => userSql.run(request, signal));
+    this.handle<SqlRequest>("explainSql", (request, { signal }) =>
+      userSql.explain(request, signal),
+    );
+    this.handle<AggregateRequest & { table: DuckdbTableName }>("explain", (query, { signal }) =>
+      this.#explain(query, signal),
+    );
   }
 
   static async open(options: DuckdbFileOptions): Promise<DuckdbAnalyticsTables> {
@@ -68,7 +76,7 @@ export class DuckdbAnalyticsTables extends DuckdbRoleTables {
         throw new StoreError("refused", `in SQL the name ${name.name} is taken`);
       }
       await connection.run(`CREATE SCHEMA IF NOT EXISTS ${view.schemaSqlName}`);
-      await connection.run(`CREATE OR REPLACE VIEW ${view.sqlName} AS FROM ${table.sqlName}`);
+      await connection.run(`CREATE OR REPLACE VIEW ${view.sqlName} AS ${shownRows(table)}`);
       await connection.run(
         `UPDATE ${quoteName(INTERNAL_SCHEMA)}.collections SET is_published = (generation = $2)
          WHERE name = $1`,
@@ -88,6 +96,23 @@ export class DuckdbAnalyticsTables extends DuckdbRoleTables {
       const result = await connection.runAndReadAll(sql, parameters.values, parameters.types);
       const rows = result.getRows().map((row) => row.map((value) => cellOf(plainValue(value))));
       return { names, rows, checkpoint: table.checkpoint };
+    });
+  }
+
+  async #explain(
+    request: AggregateRequest & { readonly table: DuckdbTableName },
+    signal: AbortSignal,
+  ): Promise<readonly string[]> {
+    const doing = `explain an aggregate of ${request.table.name}`;
+    return await this.tables.reader.snapshot(doing, signal, async (connection) => {
+      const table = await requireTable(connection, request.table);
+      const { sql, parameters } = aggregateSql(table.sqlName, columnsOf(table), request);
+      const plan = await connection.runAndReadAll(
+        `EXPLAIN ${sql}`,
+        parameters.values,
+        parameters.types,
+      );
+      return planLines(plan.getRows());
     });
   }
 
@@ -140,6 +165,21 @@ function columnsOf(table: StoredTable): KnownColumns {
 function cellOf(value: unknown): Cell {
   if (typeof value === "bigint") return plainNumber(value);
   return value as Cell;
+}
+
+/** The rows that SQL sees of a table: as they are, or their totals. */
+function shownRows({ sqlName, columns, note }: StoredTable): string {
+  if (note === "") return `FROM ${sqlName}`;
+  const totals = JSON.parse(note) as AnalyticsTotals;
+  const shown = columns
+    .filter(({ name }) => name !== "_observed_at")
+    .map(({ name }) => {
+      const column = quoteName(name);
+      if (totals.by.includes(name)) return column;
+      if (totals.sum.includes(name)) return `sum(${column}) AS ${column}`;
+      return `last(${column} ORDER BY _sequence, _id) AS ${column}`;
+    });
+  return `SELECT ${shown.join(", ")} FROM ${sqlName} GROUP BY ${totals.by.map(quoteName).join(", ")}`;
 }
 
 async function dropView(connection: DuckDBConnection, table: StoredTable): Promise<void> {

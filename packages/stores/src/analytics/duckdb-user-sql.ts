@@ -6,7 +6,8 @@ import { listTables } from "../drivers/duckdb-tables.ts";
 import { quoteName, STORE_CATALOG } from "../drivers/duckdb.ts";
 import type { DuckdbFile } from "../drivers/duckdb.ts";
 import { StoreError } from "../errors.ts";
-import { cellBytes, sqlCell } from "./duckdb-cell.ts";
+import { cellBytes } from "./cell.ts";
+import { sqlCell } from "./duckdb-cell.ts";
 import { loadAllowedFunctions } from "./duckdb-sql-functions.ts";
 import { checkSqlTree } from "./duckdb-sql-guard.ts";
 import { viewOf } from "./duckdb-view.ts";
@@ -51,6 +52,27 @@ export class DuckdbUserSql {
 
   /** @throws StoreError `refused` for what is not one harmless SELECT, `limit` beyond a bound. */
   async run(request: SqlRequest, signal: AbortSignal): Promise<SqlAnswer> {
+    return await this.#within(request, signal, async (connection, stop) => {
+      const statement = await this.#checked(connection, request.statement);
+      return await select(connection, { ...request, statement }, stop);
+    });
+  }
+
+  /** The plan of a statement that {@link run} would run. */
+  async explain(request: SqlRequest, signal: AbortSignal): Promise<readonly string[]> {
+    return await this.#within(request, signal, async (connection) => {
+      const statement = await this.#checked(connection, request.statement);
+      // That it is one SELECT is asked as it is before it runs.
+      (await prepareOne(connection, statement)).destroySync();
+      return planLines((await connection.runAndReadAll(`EXPLAIN ${statement}`)).getRows());
+    });
+  }
+
+  async #within<Result>(
+    request: SqlRequest,
+    signal: AbortSignal,
+    work: (connection: DuckDBConnection, stop: AbortSignal) => Promise<Result>,
+  ): Promise<Result> {
     const controller = new AbortController();
     this.#running.add(controller);
     const tooLong = new StoreError("limit", `the SQL ran longer than ${request.timeMs} ms`);
@@ -60,10 +82,7 @@ export class DuckdbUserSql {
     try {
       const queue = this.#queues[this.#next];
       if (queue === undefined) throw new StoreError("unavailable", "there is no connection");
-      return await queue.snapshot("run the SQL", stop, async (connection) => {
-        const statement = await this.#checked(connection, request.statement);
-        return await select(connection, { ...request, statement }, stop);
-      });
+      return await queue.snapshot("run the SQL", stop, (connection) => work(connection, stop));
     } catch (cause) {
       const reason: unknown = stop.aborted ? stop.reason : cause;
       throw reason instanceof Error ? reason : cause;
@@ -89,6 +108,11 @@ export class DuckdbUserSql {
     if (checkSqlTree(await parse(connection, full), surface).length === 0) return full;
     throw new StoreError("refused", "a table's name could not be made clear: quote it");
   }
+}
+
+/** The lines of a plan, which DuckDB draws as one text a row. */
+export function planLines(rows: readonly (readonly unknown[])[]): readonly string[] {
+  return rows.flatMap((row) => String(row.at(-1)).split("\n")).filter((line) => line.trim() !== "");
 }
 
 /** The tree that DuckDB's own parser makes of a statement. */

@@ -11,9 +11,10 @@ import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import { batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";
-import { compileColumns, storedInstant } from "./content.ts";
+import type { Scope } from "../scope.ts";
+import { checkedTotals, compileColumns, storedInstant } from "./content.ts";
 import type { AnalyticsColumn } from "./content.ts";
-import type { AnalyticsLimits, AnalyticsStore } from "./port.ts";
+import type { AnalyticsLimits, AnalyticsStore, SqlRequest } from "./port.ts";
 
 // SQL text is parsed and its tree walked before it runs; answers are held whole on their way.
 const LIMITS: AnalyticsLimits = { sqlBytesMax: 64 * 1024, rowsMax: 100_000 };
@@ -36,7 +37,10 @@ export async function openDuckdbAnalytics(options: DuckdbOptions): Promise<Analy
   });
 }
 
-type Reads = Pick<AnalyticsStore, "aggregate" | "similar" | "publish" | "sql">;
+type Reads = Pick<
+  AnalyticsStore,
+  "aggregate" | "similar" | "publish" | "sql" | "explain" | "explainSql"
+>;
 
 function reads(client: DuckdbClient<AnalyticsPlacement>, pool: DuckdbPool): Reads {
   return {
@@ -70,19 +74,37 @@ function reads(client: DuckdbClient<AnalyticsPlacement>, pool: DuckdbPool): Read
       await client.call(scope, "publish", tableNameOf(collection));
     },
 
-    async sql(scope, { statement, rowsMax, timeMs }) {
-      checkLimit(rowsMax, "rowsMax");
-      const bytes = Buffer.byteLength(statement);
-      if (bytes > LIMITS.sqlBytesMax) {
-        throw new StoreError("limit", `SQL has ${bytes} bytes; at most ${LIMITS.sqlBytesMax}`);
-      }
-      const argument = { statement, rowsMax, timeMs };
-      const call = { store: "analytics", method: "sql", argument, timeMs, isQuery: true } as const;
-      // For DuckDB a text ends at its first NUL: what is checked must be all there is.
-      if (statement.includes("\0")) throw new StoreError("refused", "SQL has no NUL");
-      return (await pool.call(scope, call)) as never;
+    sql: async (scope, request) => (await userSql(pool, scope, "sql", request)) as never,
+
+    async explain(scope, collection, { measures, ...query }) {
+      checkLimit(query.limit, "limit");
+      return await client.call(scope, "explain", {
+        table: tableNameOf(collection),
+        query,
+        measures: Object.entries(measures),
+      });
     },
+
+    explainSql: async (scope, request) =>
+      (await userSql(pool, scope, "explainSql", request)) as never,
   };
+}
+
+async function userSql(
+  pool: DuckdbPool,
+  scope: Scope,
+  method: "sql" | "explainSql",
+  { statement, rowsMax, timeMs }: SqlRequest,
+): Promise<unknown> {
+  checkLimit(rowsMax, "rowsMax");
+  const bytes = Buffer.byteLength(statement);
+  if (bytes > LIMITS.sqlBytesMax) {
+    throw new StoreError("limit", `SQL has ${bytes} bytes; at most ${LIMITS.sqlBytesMax}`);
+  }
+  // For DuckDB a text ends at its first NUL: what is checked must be all there is.
+  if (statement.includes("\0")) throw new StoreError("refused", "SQL has no NUL");
+  const argument = { statement, rowsMax, timeMs };
+  return await pool.call(scope, { store: "analytics", method, argument, timeMs, isQuery: true });
 }
 
 function checkLimit(value: number, name: string): void {
@@ -119,6 +141,7 @@ const MAPPING: DuckdbMapping<AnalyticsPlacement> = {
       }
       names.add(lower);
     }
+    const totals = checkedTotals(onlyPlacement(collection));
     return {
       name: collection.name,
       generation: collection.generation,
@@ -126,7 +149,7 @@ const MAPPING: DuckdbMapping<AnalyticsPlacement> = {
         { name: "_observed_at", kind: "timestamp" },
         ...columns.map(({ name, type }) => ({ name, kind: KINDS[type] })),
       ],
-      note: "",
+      note: totals === undefined ? "" : JSON.stringify(totals),
     };
   },
 

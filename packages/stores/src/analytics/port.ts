@@ -36,13 +36,31 @@ export interface AnalyticsStore extends ProjectedStore<AnalyticsPlacement> {
   publish(scope: Scope, collection: Collection<AnalyticsPlacement>): Promise<void>;
 
   /**
-   * Runs one SELECT in the tenant's locked-down engine process: no file, network, setting or other
-   * tenant can be reached, and memory, threads, temporary space, rows and time are bounded.
+   * Runs one SELECT over the tenant's published tables, in the engine's own dialect: no file, network,
+   * setting or other tenant can be reached, and memory, temporary space, rows and time are bounded.
    *
    * @throws StoreError `refused` when the text is not exactly one SELECT or names something
    *   forbidden, `limit` when it runs over a bound.
    */
   sql(scope: Scope, request: SqlRequest): Promise<SqlAnswer>;
+
+  /**
+   * The engine's own plan for an aggregate, one step a line, for people.
+   *
+   * @throws StoreError `refused` and `limit` as {@link aggregate} does.
+   */
+  explain(
+    scope: Scope,
+    collection: Collection<AnalyticsPlacement>,
+    query: AggregateQuery,
+  ): Promise<readonly string[]>;
+
+  /**
+   * The engine's own plan for a SELECT that {@link sql} would run, one step a line, for people.
+   *
+   * @throws StoreError `refused` and `limit` as {@link sql} does.
+   */
+  explainSql(scope: Scope, request: SqlRequest): Promise<readonly string[]>;
 }
 
 export type AggregateFunction =
