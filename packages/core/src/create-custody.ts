@@ -30,7 +30,8 @@ import { ProjectionRunner } from "./projection/projection-runner.ts";
 import type { Projection } from "./projection/projections.ts";
 import { proveLine } from "./proof/prove.ts";
 import { journalEvents, topicsOf } from "./query/journal-events.ts";
-import { createReads } from "./query/reads.ts";
+import { createExplanations } from "./query/explanations.ts";
+import { createReads, Reads } from "./query/reads.ts";
 import { Readiness } from "./query/readiness.ts";
 import { SlowCalls } from "./query/slow-calls.ts";
 import { acceptTypes } from "./records/type-changes.ts";
@@ -219,9 +220,11 @@ type Context = Omit<CustodyParts, "onProjected"> & {
 
 function assemble(context: Context): Custody {
   let closing: Promise<void> | undefined;
+  const reads = new Reads(context);
   return {
     ...writing(context),
-    ...createReads(context),
+    ...createReads(reads, context),
+    explain: createExplanations(reads, context),
     ...proving(context),
     ...operating(context),
     ...signalling(context),

@@ -25,6 +25,7 @@ import type {
   ReconcileReport,
   TraceReport,
   EngineReport,
+  Explanation,
   TypeInfo,
 } from "./reports.ts";
 import type { SlowCall } from "./query/slow-calls.ts";
@@ -116,6 +117,11 @@ export interface ImportReport {
   readonly rejections: readonly { readonly at: string; readonly reason: string }[];
 }
 
+/** What a read is asked, behind the scope. */
+type Question<Read> = Read extends (scope: Scope, ...question: infer Asked) => unknown
+  ? Asked
+  : never;
+
 /**
  * Custody: evidence in, every store answers, proof out.
  *
@@ -171,6 +177,16 @@ export interface Custody extends AsyncDisposable {
     statement: string,
     options?: { readonly rowsMax?: number; readonly timeMs?: number; readonly after?: After },
   ): Promise<SqlAnswer>;
+  /** The same questions, answered with the engine's plan in place of the rows. */
+  readonly explain: {
+    find(scope: Scope, type: string, options?: FindOptions): Promise<Explanation>;
+    search(scope: Scope, type: string, options: SearchOptions): Promise<Explanation>;
+    series(scope: Scope, ...question: Question<Custody["series"]>): Promise<Explanation>;
+    aggregate(scope: Scope, ...question: Question<Custody["aggregate"]>): Promise<Explanation>;
+    table(scope: Scope, ...question: Question<Custody["table"]>): Promise<Explanation>;
+    graph(scope: Scope, ...question: Question<Custody["graph"]["query"]>): Promise<Explanation>;
+    sql(scope: Scope, ...question: Question<Custody["sql"]>): Promise<Explanation>;
+  };
   readonly blob: {
     list(
       scope: Scope,

@@ -147,6 +147,17 @@ export interface EngineReport {
   readonly trouble?: string;
 }
 
+/** How an engine would answer a question. */
+export interface Explanation {
+  readonly role: ProjectedRole;
+  readonly engine: string;
+  /** The projection that would answer; SQL may ask several. */
+  readonly collection?: string;
+  readonly generation?: number;
+  /** The engine's own plan, one step a line. */
+  readonly plan: readonly string[];
+}
+
 /** A record type as people see it. */
 export interface TypeInfo {
   readonly name: string;

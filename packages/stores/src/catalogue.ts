@@ -91,7 +91,7 @@ export const ENGINES: readonly EngineEntry[] = [
     schemes: ["influxdb", "influxdbs"],
     atRest: "plain",
     module: "series/influxdb",
-    open: "openInfluxSeries",
+    open: "openInfluxdbSeries",
   },
   {
     role: "search",

@@ -3,7 +3,9 @@ import type { Filter } from "@custody/contract/filter";
 import { parseJson } from "@custody/contract/json";
 import { asText, compileValue } from "@custody/contract/value-expression";
 import type { JournalStore } from "@custody/stores/relational/journal";
+import type { DocumentQuery } from "@custody/stores/document/port";
 import type { Scope } from "@custody/stores/scope";
+import type { SearchQuery } from "@custody/stores/search/port";
 import type { SearchExpression } from "@custody/stores/search/expression";
 import { parseSearch } from "@custody/stores/search/query-language";
 
@@ -40,12 +42,11 @@ const PAGE_DEFAULT = 100;
 const HITS_DEFAULT = 10;
 const HIGHLIGHT_LENGTH = 240;
 const MARK = { open: "«", close: "»" };
-const SQL_ROWS_DEFAULT = 1_000;
-const SQL_TIME_DEFAULT_MS = 30_000;
+/** Bounds of a SELECT that names none. */
+export const SQL_DEFAULTS = { rowsMax: 1_000, timeMs: 30_000 } as const;
 
 /** Makes the reading half of the library: each method finds its store, waits as asked, and answers. */
-export function createReads(parts: ReadsParts): ReadMethods {
-  const reads = new Reads(parts);
+export function createReads(reads: Reads, parts: Pick<ReadsParts, "stores">): ReadMethods {
   return {
     get: (scope, type, id) => reads.get(scope, type, id),
     find: (scope, type, options) => reads.find(scope, type, options),
@@ -90,23 +91,45 @@ export function createReads(parts: ReadsParts): ReadMethods {
         );
       },
     },
-    sql: async (scope, statement, options = {}) => {
-      await parts.readiness.role(scope, "analytics", options.after);
+    sql: async (scope, statement, { after, ...bounds } = {}) => {
+      const at = await reads.sqlScope(scope, after);
       const analytics = await parts.stores.projected("analytics");
-      const { rowsMax = SQL_ROWS_DEFAULT, timeMs = SQL_TIME_DEFAULT_MS } = options;
-      const at =
-        scope.owner === undefined ? scope : await parts.readiness.ownerTables(scope, analytics);
-      return analytics.sql(at, { statement, rowsMax, timeMs });
+      return analytics.sql(at, { statement, ...SQL_DEFAULTS, ...bounds });
     },
   };
 }
 
-interface ReadyStore<Role extends ProjectedRole> extends ReadyCollection {
+/** A store with the collection that answers, read as far as was asked. */
+export interface ReadyStore<Role extends ProjectedRole> extends ReadyCollection {
   readonly store: ProjectedStoresByRole[Role];
   readonly type: CompiledType | undefined;
 }
 
-class Reads {
+/** What find asks of the document store. */
+export function findQuery(at: ReadyStore<"document">, options: FindOptions): DocumentQuery {
+  const { sort, cursor, limit = PAGE_DEFAULT } = options;
+  return {
+    filter: filterOf(options.filter),
+    limit: Math.min(limit, at.store.limits.pageMax),
+    ...(sort === undefined ? {} : { sort }),
+    ...(cursor === undefined ? {} : { cursor }),
+  };
+}
+
+/** What search asks of the search store. */
+export function searchQuery(at: ReadyStore<"search">, options: SearchOptions): SearchQuery {
+  const { facets, cursor, filter, limit = HITS_DEFAULT } = options;
+  return {
+    expression: parseSearch(options.query),
+    limit: Math.min(limit, at.store.limits.pageMax),
+    ...(filter === undefined ? {} : { filter: parseFilter(filter) }),
+    ...(facets === undefined ? {} : { facets }),
+    ...(cursor === undefined ? {} : { cursor }),
+  };
+}
+
+/** Reads: finds the store that answers, and asks it. */
+export class Reads {
   readonly #parts: ReadsParts;
 
   constructor(parts: ReadsParts) {
@@ -126,6 +149,14 @@ class Reads {
     const home = type === undefined ? scope : registry.home(scope, type);
     const ready = await readiness.collection(home, role, name, after);
     return { ...ready, store: await stores.projected(role), type };
+  }
+
+  /** Waits until every analytics table has read as far as asked, and answers whose tables SQL sees. */
+  async sqlScope(scope: Scope, after: FindOptions["after"]): Promise<Scope> {
+    const { readiness, stores } = this.#parts;
+    await readiness.role(scope, "analytics", after);
+    if (scope.owner === undefined) return scope;
+    return readiness.ownerTables(scope, await stores.projected("analytics"));
   }
 
   /** Answers a question of a store, from the cache where its answer is known. */
@@ -156,13 +187,7 @@ class Reads {
 
   async find(scope: Scope, name: string, options: FindOptions = {}): Promise<FoundPage> {
     const at = await this.at(scope, "document", name, options.after);
-    const { sort, cursor, limit = PAGE_DEFAULT } = options;
-    const query = {
-      filter: filterOf(options.filter),
-      limit: Math.min(limit, at.store.limits.pageMax),
-      ...(sort === undefined ? {} : { sort }),
-      ...(cursor === undefined ? {} : { cursor }),
-    };
+    const query = findQuery(at, options);
     const page = await this.answer(at, "find", query, () =>
       at.store.find(at.scope, at.collection, query),
     );
@@ -192,20 +217,12 @@ class Reads {
 
   async search(scope: Scope, name: string, options: SearchOptions): Promise<SearchAnswer> {
     const at = await this.at(scope, "search", name, options.after);
-    const expression = parseSearch(options.query);
-    const { facets, cursor, filter, limit = HITS_DEFAULT } = options;
-    const query = {
-      expression,
-      limit: Math.min(limit, at.store.limits.pageMax),
-      ...(filter === undefined ? {} : { filter: parseFilter(filter) }),
-      ...(facets === undefined ? {} : { facets }),
-      ...(cursor === undefined ? {} : { cursor }),
-    };
+    const query = searchQuery(at, options);
     const page = await this.answer(at, "search", query, () =>
       at.store.search(at.scope, at.collection, query),
     );
     const records = await Promise.all(page.hits.map(({ id }) => this.get(scope, name, id)));
-    const highlights = await this.#highlight(at, expression, records);
+    const highlights = await this.#highlight(at, query.expression, records);
     const { total, facets: counted } = page;
     return {
       hits: page.hits.map(({ id, sequence, score }, index) => ({
@@ -251,7 +268,8 @@ function isVisible({ ownerOf }: CompiledType, { owner }: Scope, fields: unknown)
 
 const EVERYTHING: Filter = { op: "and", filters: [] };
 
-function filterOf(filter: unknown): Filter {
+/** The filter that was given; without one everything meets it. */
+export function filterOf(filter: unknown): Filter {
   return filter === undefined ? EVERYTHING : parseFilter(filter);
 }
 

@@ -208,6 +208,26 @@ export function describeQueries(opened: () => SeriesStore): void {
       await refusal({ to: Number.POSITIVE_INFINITY });
     });
 
+    test("a plan is lines for people, and what the query refuses has none", async () => {
+      const explain = async (query: Partial<SeriesQuery>): Promise<readonly string[]> =>
+        await store.explain(scope, CALLS, { ...BASE, ...query });
+      const plan = await explain({ groupBy: ["model"], where: { host: ["x"] } });
+      expect(plan.length).toBeGreaterThan(1);
+      expect(plan.filter((line) => line.includes("\n"))).toEqual([]);
+      await expect(explain({ measurement: "none" })).rejects.toMatchObject({ code: "refused" });
+      await expect(explain({ bucketMs: 0 })).rejects.toMatchObject({ code: "refused" });
+    });
+
+    test("the earliest and latest instants are asked for, those beyond are unsupported", async () => {
+      const { instantMin, instantMax } = store.limits;
+      const wide = { from: instantMin, to: instantMax, bucketMs: 1e12 };
+      const counted = (await ask(wide)).reduce((sum, { values }) => sum + (values["n"] ?? 0), 0);
+      expect(counted).toBe(9);
+      const code = instantMin === -8.64e15 ? "refused" : "unsupported";
+      await refusal({ ...wide, from: instantMin - 1 }, code);
+      await refusal({ ...wide, to: instantMax + 1 }, code);
+    });
+
     test("as many buckets as the limit are answered, one more is refused", async () => {
       const { bucketsMax } = store.limits;
       const query = { bucketMs: 1, to: bucketsMax, fill: "null" } as const;

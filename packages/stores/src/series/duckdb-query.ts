@@ -5,10 +5,16 @@ import { bucketSql } from "../drivers/duckdb.ts";
 import type { DuckdbTableName } from "../drivers/duckdb-protocol.ts";
 import type { StoredTable } from "../drivers/duckdb-tables.ts";
 import { StoreError } from "../errors.ts";
-import { fillGroups } from "./fill.ts";
-import type { FilledGroup, FilledRow } from "./fill.ts";
-import { requireMeasurement, requireSlot } from "./duckdb-layout.ts";
-import type { LaidOutMeasurement, SeriesLayout } from "./duckdb-layout.ts";
+import {
+  bucketStarts,
+  checkRollupCut,
+  filledRows,
+  noRollup,
+  tooManyBuckets,
+} from "./bucket-answer.ts";
+import type { FilledRow } from "./fill.ts";
+import { requireMeasurement, requireSlot } from "./measurement-layout.ts";
+import type { LaidOutMeasurement, SeriesLayout } from "./measurement-layout.ts";
 import { hasRollup, rollupName } from "./duckdb-rollup.ts";
 import type { SeriesFunction, SeriesQuery } from "./port.ts";
 
@@ -26,11 +32,8 @@ export async function querySeries(
   table: StoredTable,
   request: SeriesRequest,
 ): Promise<readonly FilledRow[]> {
-  const layout = JSON.parse(table.note) as SeriesLayout;
-  const measurement = requireMeasurement(layout, request.measurement);
-  const bucketAts = bucketsOf(request);
-  const source = await sourceOf(connection, table, measurement, request);
-  const { sql, values } = statement(source, measurement, request);
+  const bucketAts = bucketStarts(request, request.bucketsMax);
+  const { sql, values } = await statementOf(connection, table, request);
   if (bucketAts.length === 0) return [];
   const result = await connection.runAndReadAll(sql, values);
   const tagCount = request.groupBy?.length ?? 0;
@@ -39,31 +42,30 @@ export async function querySeries(
     tags: row.slice(1, tagCount + 1).map((tag) => (tag === null ? null : String(tag))),
     values: row.slice(tagCount + 1).map((value) => (value === null ? null : Number(value))),
   }));
-  if (rows.length > request.bucketsMax) throw tooMany(request.bucketsMax);
-  return filled(rows, bucketAts, request);
+  if (rows.length > request.bucketsMax) throw tooManyBuckets(request.bucketsMax);
+  return filledRows(rows, bucketAts, { ...request, width: request.values.length });
 }
 
-/** The start of every bucket of the range. */
-function bucketsOf({ from, to, bucketMs, bucketsMax }: SeriesRequest): readonly number[] {
-  if (!Number.isSafeInteger(bucketMs) || bucketMs < 1) {
-    throw new StoreError("refused", `a bucket is 1 or more whole milliseconds, not ${bucketMs}`);
-  }
-  if (!isInstant(from) || !isInstant(to)) {
-    throw new StoreError("refused", "from and to are whole epoch milliseconds");
-  }
-  if (from >= to) return [];
-  const first = Math.floor(from / bucketMs);
-  const count = Math.floor((to - 1) / bucketMs) - first + 1;
-  if (count > bucketsMax) throw tooMany(bucketsMax);
-  return Array.from({ length: count }, (_, index) => (first + index) * bucketMs);
+/** The engine's plan for a query, a line at a time. */
+export async function explainSeries(
+  connection: DuckDBConnection,
+  table: StoredTable,
+  request: SeriesRequest,
+): Promise<readonly string[]> {
+  bucketStarts(request, request.bucketsMax);
+  const { sql, values } = await statementOf(connection, table, request);
+  const result = await connection.runAndReadAll(`EXPLAIN ${sql}`, values);
+  return result.getRows().flatMap((row) => String(row[1]).trimEnd().split("\n"));
 }
 
-function isInstant(ms: number): boolean {
-  return Number.isInteger(ms) && Math.abs(ms) <= 8.64e15;
-}
-
-function tooMany(bucketsMax: number): StoreError {
-  return new StoreError("limit", `more than ${bucketsMax} buckets, those of all groups counted`);
+async function statementOf(
+  connection: DuckDBConnection,
+  table: StoredTable,
+  request: SeriesRequest,
+): Promise<{ sql: string; values: DuckDBValue[] }> {
+  const layout = JSON.parse(table.note) as SeriesLayout;
+  const measurement = requireMeasurement(layout, request.measurement);
+  return statement(await sourceOf(connection, table, measurement, request), measurement, request);
 }
 
 /** Where a query reads, and how it computes there. */
@@ -92,14 +94,9 @@ async function sourceOf(
   }
   const { rollupMs } = source;
   if (!(await hasRollup(connection, table, { measurement: number, bucketMs: rollupMs }))) {
-    throw new StoreError("refused", `there is no rollup of ${rollupMs} ms`);
+    throw noRollup(rollupMs);
   }
-  if ([bucketMs, from, to].some((ms) => ms % rollupMs !== 0)) {
-    throw new StoreError(
-      "refused",
-      `a rollup of ${rollupMs} ms answers for multiples of its width alone`,
-    );
-  }
+  checkRollupCut({ from, to, bucketMs }, rollupMs);
   return {
     sqlName: rollupName(table),
     conditions: ["measurement = $1", "bucket_ms = $2", "bucket >= $3", "bucket < $4"],
@@ -196,39 +193,4 @@ function statement(
     ORDER BY ${positions.map((position) => `${position} NULLS FIRST`).join(", ")}
     LIMIT ${request.bucketsMax + 1}`;
   return { sql, values };
-}
-
-function filled(
-  rows: readonly FilledRow[],
-  bucketAts: readonly number[],
-  { fill = "none", values, groupBy = [], bucketsMax }: SeriesRequest,
-): readonly FilledRow[] {
-  if (fill === "none") return rows;
-  const groups = new Map<
-    string,
-    { tags: FilledRow["tags"]; buckets: Map<number, FilledRow["values"]> }
-  >();
-  // Without groups there is one series, which exists where no point does.
-  if (groupBy.length === 0) groups.set("[]", { tags: [], buckets: new Map() });
-  for (const row of rows) {
-    const key = JSON.stringify(row.tags);
-    const group = groups.get(key) ?? { tags: row.tags, buckets: new Map() };
-    groups.set(key, group);
-    group.buckets.set(row.bucketAt, row.values);
-  }
-  if (groups.size * bucketAts.length > bucketsMax) throw tooMany(bucketsMax);
-  const ordered: FilledGroup[] = [...groups.values()].sort((left, right) =>
-    compareTags(left.tags, right.tags),
-  );
-  return fillGroups(ordered, bucketAts, { fill, width: values.length });
-}
-
-function compareTags(left: FilledRow["tags"], right: FilledRow["tags"]): number {
-  for (const [index, tag] of left.entries()) {
-    const other = right[index] ?? null;
-    if (tag === other) continue;
-    if (tag === null || other === null) return tag === null ? -1 : 1;
-    return Buffer.compare(Buffer.from(tag, "utf8"), Buffer.from(other, "utf8"));
-  }
-  return 0;
 }

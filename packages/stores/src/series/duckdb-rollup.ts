@@ -6,9 +6,9 @@ import type { DuckdbTableName } from "../drivers/duckdb-protocol.ts";
 import type { DuckdbConnectionQueue } from "../drivers/duckdb-connections.ts";
 import { INTERNAL_SCHEMA, requireTable } from "../drivers/duckdb-tables.ts";
 import type { StoredTable } from "../drivers/duckdb-tables.ts";
-import { StoreError } from "../errors.ts";
-import { layoutWidth, requireMeasurement } from "./duckdb-layout.ts";
-import type { SeriesLayout } from "./duckdb-layout.ts";
+import { rollupEnd } from "./bucket-answer.ts";
+import { layoutWidth, requireMeasurement } from "./measurement-layout.ts";
+import type { SeriesLayout } from "./measurement-layout.ts";
 
 /** What is to be folded. */
 export interface RollupRequest {
@@ -84,16 +84,13 @@ async function beginRollup(
 ): Promise<readonly Window[]> {
   const layout = JSON.parse(table.note) as SeriesLayout;
   const { number } = requireMeasurement(layout, measurement);
-  if (!Number.isSafeInteger(bucketMs) || bucketMs < 1 || !Number.isFinite(before)) {
-    throw new StoreError("refused", "a rollup takes whole milliseconds, 1 or more, and an instant");
-  }
+  const end = rollupEnd({ measurement, bucketMs, before });
   const width = layoutWidth(layout);
   await connection.run(`CREATE TABLE IF NOT EXISTS ${rollupName(table)} (${definition(width)})`);
   if (!(await hasRollup(connection, table, { measurement: number, bucketMs }))) {
     const made = [table.number, number, BigInt(bucketMs)];
     await connection.run(`INSERT INTO ${MADE} VALUES ($1, $2, $3)`, made);
   }
-  const end = Math.floor(Math.min(before, INSTANT_MAX) / bucketMs) * bucketMs;
   return await windowsOf(connection, table, { number, bucketMs, end });
 }
 
@@ -113,7 +110,6 @@ async function foldWindow(
   return await replaceChanged(connection, table, width, { from, to });
 }
 
-const INSTANT_MAX = 8.64e15;
 // Points folded at a time, so that as many groups at most lie in memory: about 20 MiB.
 const WINDOW_POINTS = 100_000;
 

@@ -9,9 +9,9 @@ import type { StoredTable } from "../drivers/duckdb-tables.ts";
 import type { DuckdbFileOptions } from "../drivers/duckdb.ts";
 import { seriesContent } from "./content.ts";
 import type { SeriesPoint } from "./content.ts";
-import { layoutWidth } from "./duckdb-layout.ts";
-import type { SeriesLayout } from "./duckdb-layout.ts";
-import { querySeries } from "./duckdb-query.ts";
+import { layoutWidth } from "./measurement-layout.ts";
+import type { SeriesLayout } from "./measurement-layout.ts";
+import { explainSeries, querySeries } from "./duckdb-query.ts";
 import type { SeriesRequest } from "./duckdb-query.ts";
 import { dropRollups, foldRollup, prepareRollups } from "./duckdb-rollup.ts";
 import type { RollupRequest } from "./duckdb-rollup.ts";
@@ -32,6 +32,7 @@ export class DuckdbSeriesTables extends DuckdbRoleTables {
     super(opened, FORM, "_ordinal = 0");
     this.handle<DuckdbTableName>("discard", (name) => this.tables.discard(name, dropRollups));
     this.handle<SeriesRequest>("query", (request, { signal }) => this.#query(request, signal));
+    this.handle<SeriesRequest>("explain", (request, { signal }) => this.#explain(request, signal));
     this.handle<RollupRequest>("rollup", (request) => foldRollup(this.tables.writer, request));
   }
 
@@ -53,6 +54,12 @@ export class DuckdbSeriesTables extends DuckdbRoleTables {
       return { rows, checkpoint: table.checkpoint };
     };
     return await this.tables.reader.snapshot(`query ${request.table.name}`, signal, work);
+  }
+
+  async #explain(request: SeriesRequest, signal: AbortSignal): Promise<readonly string[]> {
+    const work = async (connection: DuckDBConnection): Promise<readonly string[]> =>
+      await explainSeries(connection, await requireTable(connection, request.table), request);
+    return await this.tables.reader.snapshot(`explain ${request.table.name}`, signal, work);
   }
 }
 

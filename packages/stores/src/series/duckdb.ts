@@ -9,14 +9,21 @@ import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import { batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";
+import { namedRows } from "./bucket-answer.ts";
 import { compileSeriesPoints } from "./content.ts";
 import type { SeriesPoint } from "./content.ts";
-import { layoutWidth, seriesLayout } from "./duckdb-layout.ts";
-import type { SeriesLayout } from "./duckdb-layout.ts";
-import type { SeriesLimits, SeriesPlacements, SeriesStore } from "./port.ts";
+import type { SeriesRequest } from "./duckdb-query.ts";
+import type { FilledRow } from "./fill.ts";
+import { layoutWidth, onlyPlacements, seriesLayout } from "./measurement-layout.ts";
+import type { SeriesLayout } from "./measurement-layout.ts";
+import type { SeriesLimits, SeriesPlacements, SeriesQuery, SeriesStore } from "./port.ts";
 
 // Buckets of all groups together: an answer is held whole, at about 100 bytes a bucket.
-const LIMITS: SeriesLimits = { bucketsMax: 50_000 };
+const LIMITS: SeriesLimits = {
+  bucketsMax: 50_000,
+  instantMin: -8.64e15,
+  instantMax: 8.64e15,
+};
 
 /**
  * Embedded series in DuckDB, in the same process as the tenant's analytics where both are opened in
@@ -25,29 +32,18 @@ const LIMITS: SeriesLimits = { bucketsMax: 50_000 };
 export async function openDuckdbSeries(options: DuckdbOptions): Promise<SeriesStore> {
   const { pool, release } = joinDuckdbPool(options);
   const client = new DuckdbClient<SeriesPlacements>(pool, MAPPING);
-  const reads: Pick<SeriesStore, "query" | "rollup"> = {
-    async query(scope, collection, { values, where = {}, ...query }) {
-      // Lists, as an object's member named `__proto__` would not arrive as one.
-      const answer: {
-        rows: { bucketAt: number; tags: (string | null)[]; values: (number | null)[] }[];
-        checkpoint: number;
-      } = await client.call(scope, "query", {
-        ...query,
-        table: tableNameOf(collection),
-        values: Object.entries(values),
-        where: Object.entries(where),
-        bucketsMax: LIMITS.bucketsMax,
-      });
-      const tagNames = query.groupBy ?? [];
-      const valueNames = Object.keys(values);
-      return {
-        rows: answer.rows.map((row) => ({
-          bucketAt: row.bucketAt,
-          tags: Object.fromEntries(tagNames.map((name, at) => [name, row.tags[at] ?? null])),
-          values: Object.fromEntries(valueNames.map((name, at) => [name, row.values[at] ?? null])),
-        })),
-        checkpoint: answer.checkpoint,
-      };
+  const reads: Pick<SeriesStore, "query" | "explain" | "rollup"> = {
+    async query(scope, collection, query) {
+      const answer: { rows: FilledRow[]; checkpoint: number } = await client.call(
+        scope,
+        "query",
+        requestOf(collection, query),
+      );
+      return { rows: namedRows(answer.rows, query), checkpoint: answer.checkpoint };
+    },
+
+    async explain(scope, collection, query) {
+      return await client.call(scope, "explain", requestOf(collection, query));
     },
 
     async rollup(scope, collection, rollup) {
@@ -63,11 +59,25 @@ export async function openDuckdbSeries(options: DuckdbOptions): Promise<SeriesSt
   });
 }
 
+function requestOf(
+  collection: Collection<SeriesPlacements>,
+  { values, where = {}, ...query }: SeriesQuery,
+): SeriesRequest {
+  // Lists, as an object's member named `__proto__` would not arrive as one.
+  return {
+    ...query,
+    table: tableNameOf(collection),
+    values: Object.entries(values),
+    where: Object.entries(where),
+    bucketsMax: LIMITS.bucketsMax,
+  };
+}
+
 const MAPPING: DuckdbMapping<SeriesPlacements> = {
   store: "series",
 
   table(collection) {
-    const layout = seriesLayout(onlyPlacements(collection));
+    const layout = seriesLayout(placementsOf(collection));
     const { tags, fields } = layoutWidth(layout);
     return {
       name: collection.name,
@@ -83,24 +93,24 @@ const MAPPING: DuckdbMapping<SeriesPlacements> = {
     };
   },
 
-  rowsPerRecord: (collection) => onlyPlacements(collection).length,
+  rowsPerRecord: (collection) => placementsOf(collection).length,
 
   part(collection, batch, indexes) {
-    const placements = onlyPlacements(collection);
+    const placements = placementsOf(collection);
     const packer = packers.get(placements) ?? compilePacker(placements);
     packers.set(placements, packer);
     return packPart(packer, batch, indexes);
   },
 };
 
-function onlyPlacements({ name, placements }: Collection<SeriesPlacements>): SeriesPlacements {
-  const [placement, ...more] = Object.values(placements);
-  if (placement === undefined || more.length > 0) {
-    throw new StoreError("unsupported", `${name}: a series collection holds exactly one type`);
-  }
+function placementsOf(collection: Collection<SeriesPlacements>): SeriesPlacements {
+  const placements = onlyPlacements(collection);
   // The rows of one record must fit one part.
-  if (placement.length <= PART_ROWS_MAX) return placement;
-  throw new StoreError("limit", `${name} has more than ${PART_ROWS_MAX} series placements`);
+  if (placements.length <= PART_ROWS_MAX) return placements;
+  throw new StoreError(
+    "limit",
+    `${collection.name} has more than ${PART_ROWS_MAX} series placements`,
+  );
 }
 
 interface Packer {

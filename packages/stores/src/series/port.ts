@@ -19,13 +19,21 @@ export interface SeriesStore extends ProjectedStore<SeriesPlacements> {
    * Aggregates points into buckets aligned to the epoch, ordered by bucket then group.
    *
    * @throws StoreError `refused` for an unknown measurement, tag or field, `limit` for more buckets
-   *   than `limits.bucketsMax`.
+   *   than `limits.bucketsMax`, `unsupported` for a range that reaches beyond `limits.instantMin` or
+   *   `limits.instantMax`.
    */
   query(
     scope: Scope,
     collection: Collection<SeriesPlacements>,
     query: SeriesQuery,
   ): Promise<SeriesAnswer>;
+
+  /** The engine's own plan for a query, one step a line, for people. */
+  explain(
+    scope: Scope,
+    collection: Collection<SeriesPlacements>,
+    query: SeriesQuery,
+  ): Promise<readonly string[]>;
 
   /**
    * Folds points older than `before` into buckets of `bucketMs` kept beside them, so that they can be
@@ -86,4 +94,10 @@ export interface SeriesAnswer {
 
 export interface SeriesLimits {
   readonly bucketsMax: number;
+  /**
+   * The earliest and the latest instant that a query may ask for, in epoch milliseconds. Points
+   * beyond are kept, listed and digested, as the record has them, and no query meets them.
+   */
+  readonly instantMin: number;
+  readonly instantMax: number;
 }

@@ -17,10 +17,12 @@ import type { FilterOptions } from "../values/filter-argument.ts";
 import { parseGroup, parseMeasure } from "../values/measure-argument.ts";
 import { collect, collectNames, parseCount, parseOrder } from "../values/numbers-and-names.ts";
 import { parseDuration } from "../values/time.ts";
+import { EXPLAIN, showPlan } from "./plan.ts";
 
 interface RowArguments extends FilterOptions {
   readonly sort?: readonly string[];
   readonly limit?: number;
+  readonly explain?: boolean;
 }
 
 interface AggregateArguments extends RowArguments {
@@ -34,6 +36,7 @@ interface TableArguments extends RowArguments {
 
 interface SqlArguments {
   readonly limit?: number;
+  readonly explain?: boolean;
   readonly time?: number;
 }
 
@@ -53,6 +56,7 @@ export function addAnalysisCommands(program: Command, context: CommandContext): 
     .option("--where <column=value>", "a condition; also != < <= > >=; may be repeated", collect)
     .option("--sort <name[:desc]>", "a measure or group", collectNames)
     .option("--limit <n>", "groups at most (100)", parseCount)
+    .option(...EXPLAIN)
     .action((type: string, options: AggregateArguments, command: Command) =>
       withSession(context, command, (session) =>
         aboutType(session, type, () => aggregate(session, type, options)),
@@ -70,6 +74,7 @@ export function addAnalysisCommands(program: Command, context: CommandContext): 
     .option("--sort <column[:desc]>", "may be repeated or separated by commas", collectNames)
     .option("--limit <n>", "rows at most (100)", parseCount)
     .option("--cursor <cursor>", "go on where a page ended")
+    .option(...EXPLAIN)
     .action((name: string, options: TableArguments, command: Command) =>
       withSession(context, command, (session) => showTable(session, name, options)),
     );
@@ -82,6 +87,7 @@ export function addAnalysisCommands(program: Command, context: CommandContext): 
     )
     .option("--limit <n>", "rows at most (1,000)", parseCount)
     .option("--time <duration>", "time it may take (30s)", parseDuration)
+    .option(...EXPLAIN)
     .action((statement: string, options: SqlArguments, command: Command) =>
       withSession(context, command, (session) => runSql(session, statement, options)),
     );
@@ -106,11 +112,11 @@ async function aggregate(
     ...given({ orderBy: options.sort?.map(parseOrder) }),
   };
   const filter = await filterOf(options, terminal.directory);
-  const answer = await custody.aggregate(scope, type, {
-    ...query,
-    ...given({ filter }),
-    ...atLeast,
-  });
+  const question = { ...query, ...given({ filter }), ...atLeast };
+  if (options.explain === true) {
+    return showPlan(session, custody.explain.aggregate(scope, type, question));
+  }
+  const answer = await custody.aggregate(scope, type, question);
   const instants = new Set(
     groupBy.filter((group) => typeof group !== "string").map((group) => group.column),
   );
@@ -134,7 +140,7 @@ async function showTable(session: Session, name: string, options: TableArguments
   const orderBy = options.sort
     ?.map(parseOrder)
     .map(({ name: column, direction }) => ({ column, direction }));
-  const page = await custody.table(scope, name, {
+  const question = {
     limit: options.limit ?? ROWS_DEFAULT,
     ...given({
       filter: await filterOf(options, terminal.directory),
@@ -142,7 +148,11 @@ async function showTable(session: Session, name: string, options: TableArguments
       cursor: options.cursor,
     }),
     ...atLeast,
-  });
+  };
+  if (options.explain === true) {
+    return showPlan(session, custody.explain.table(scope, name, question));
+  }
+  const page = await custody.table(scope, name, question);
   await show(page, () => renderRows(page.rows, { ...pageOf(session), ...page }));
 }
 
@@ -150,11 +160,15 @@ async function runSql(session: Session, given_: string, options: SqlArguments): 
   const { custody, scope, terminal, show, paint, atLeast } = session;
   const statement = await statementOf(given_, session);
   const startedAt = terminal.clock();
-  const answer = await custody.sql(scope, statement, {
+  const bounds = {
     rowsMax: options.limit ?? SQL_ROWS_DEFAULT,
     timeMs: options.time ?? SQL_TIME_MS,
     ...atLeast,
-  });
+  };
+  if (options.explain === true) {
+    return showPlan(session, custody.explain.sql(scope, statement, bounds));
+  }
+  const answer = await custody.sql(scope, statement, bounds);
   await show(answer, () => {
     const table = renderTable(
       answer.columns.map(({ name }, index) =>

@@ -15,6 +15,7 @@ import { nodeText, parseNode } from "../values/node-argument.ts";
 import { collect, collectNames, parseAssignment, parseCount } from "../values/numbers-and-names.ts";
 import { parseDuration } from "../values/time.ts";
 import { statementOf } from "./aggregate.ts";
+import { EXPLAIN, showPlan } from "./plan.ts";
 
 interface EdgeArguments {
   readonly direction: string;
@@ -28,6 +29,7 @@ interface PathArguments extends EdgeArguments {
 }
 
 interface CypherArguments {
+  readonly explain?: boolean;
   readonly param?: readonly string[];
   readonly limit?: number;
   readonly time?: number;
@@ -74,6 +76,7 @@ export function addGraphCommands(program: Command, context: CommandContext): voi
     .option("--param <name=json>", "a parameter, $name in the statement; may be repeated", collect)
     .option("--limit <n>", "rows at most (1,000)", parseCount)
     .option("--time <duration>", "time it may take (30s)", parseDuration)
+    .option(...EXPLAIN)
     .action((statement: string, options: CypherArguments, command: Command) =>
       withSession(context, command, (session) => runCypher(session, statement, options)),
     );
@@ -176,13 +179,17 @@ async function runCypher(
   for (const [name, json] of (options.param ?? []).map(parseAssignment)) {
     parameters.push([name, await readJson("--param", json, terminal.directory)]);
   }
-  const answer = await custody.graph.query(scope, {
+  const request = {
     statement: await statementOf(argument, session),
     parameters: Object.fromEntries(parameters),
     rowsMax: options.limit ?? ROWS_DEFAULT,
     timeMs: options.time ?? TIME_MS,
     ...atLeast,
-  });
+  };
+  if (options.explain === true) {
+    return showPlan(session, custody.explain.graph(scope, request));
+  }
+  const answer = await custody.graph.query(scope, request);
   await show(answer, () => {
     const table = renderTable(
       answer.columns.map((title, index) => ({

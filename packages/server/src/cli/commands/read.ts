@@ -15,6 +15,7 @@ import type { CommandContext, Session } from "../session.ts";
 import { filterOf } from "../values/filter-argument.ts";
 import type { FilterOptions } from "../values/filter-argument.ts";
 import { collect, collectNames, parseCount, parseOrder } from "../values/numbers-and-names.ts";
+import { EXPLAIN, showPlan } from "./plan.ts";
 
 interface FindArguments extends FilterOptions {
   readonly sort?: readonly string[];
@@ -23,6 +24,7 @@ interface FindArguments extends FilterOptions {
   readonly count?: boolean;
   readonly fields?: readonly string[];
   readonly page?: boolean;
+  readonly explain?: boolean;
 }
 
 /** Registers `get` and `find`. */
@@ -48,6 +50,7 @@ export function addReadCommands(program: Command, context: CommandContext): void
     .option("--cursor <cursor>", "go on where a page ended")
     .option("--count", "print only how many there are")
     .option("--fields <a,b>", "only these fields; paths may be dotted", collectNames)
+    .option(...EXPLAIN)
     .option("--page", "with --json: one object with the records and the cursor of the next page")
     .action((type: string, options: FindArguments, command: Command) =>
       withSession(context, command, (session) =>
@@ -83,6 +86,10 @@ async function findRecords(session: Session, type: string, options: FindArgument
     const { name, direction } = parseOrder(text);
     return { path: name, direction };
   });
+  if (options.explain === true) {
+    const question = given({ filter, sort, limit: options.limit, cursor: options.cursor });
+    return showPlan(session, custody.explain.find(scope, type, { ...question, ...atLeast }));
+  }
   const isAll = settings.isJson && options.page !== true && options.limit === undefined;
   const limit = isAll ? Infinity : (options.limit ?? DEFAULT_LIMIT);
   const ask = (size: number, cursor: string | undefined): Promise<FoundPage> =>

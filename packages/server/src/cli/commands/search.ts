@@ -12,10 +12,12 @@ import type { CommandContext, Session } from "../session.ts";
 import { filterOf } from "../values/filter-argument.ts";
 import type { FilterOptions } from "../values/filter-argument.ts";
 import { collect, collectNames, parseCount } from "../values/numbers-and-names.ts";
+import { EXPLAIN, showPlan } from "./plan.ts";
 
 interface SearchArguments extends FilterOptions {
   readonly facet?: readonly string[];
   readonly limit?: number;
+  readonly explain?: boolean;
   readonly cursor?: string;
 }
 
@@ -32,6 +34,7 @@ export function addSearchCommand(program: Command, context: CommandContext): voi
     .option("--where <name=value>", "narrow by one of them; may be repeated", collect)
     .option("--limit <n>", "hits at most (10)", parseCount)
     .option("--cursor <cursor>", "go on where a page ended")
+    .option(...EXPLAIN)
     .action((type: string, query: string, options: SearchArguments, command: Command) =>
       withSession(context, command, (session) => searchRecords(session, type, query, options)),
     );
@@ -56,6 +59,9 @@ async function searchRecords(
     }),
     ...atLeast,
   };
+  if (options.explain === true) {
+    return showPlan(session, custody.explain.search(scope, type, request));
+  }
   const answer = await aboutType(session, type, () => custody.search(scope, type, request));
   const hits = answer.hits.map((hit) => ({
     _score: hit.score,

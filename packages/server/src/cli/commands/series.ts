@@ -17,10 +17,12 @@ import { oneOf, SERIES_FUNCTIONS } from "../values/measure-argument.ts";
 import { collect, collectNames, parseAssignment } from "../values/numbers-and-names.ts";
 import { parseDuration, parseInstant } from "../values/time.ts";
 import { usageError } from "../command-error.ts";
+import { EXPLAIN, showPlan } from "./plan.ts";
 
 type Fill = NonNullable<SeriesQuery["fill"]>;
 
 interface SeriesArguments {
+  readonly explain?: boolean;
   readonly field: readonly string[];
   readonly fn: string;
   readonly bucket?: number;
@@ -52,6 +54,7 @@ export function addSeriesCommand(program: Command, context: CommandContext): voi
     .option("--to <instant>", "the first instant that no longer counts")
     .option("--group-by <tags>", "one line for each value of these tags", collectNames)
     .option("--where <tag=value>", "only points with this tag; may be repeated", collect)
+    .option(...EXPLAIN)
     .option("--fill <how>", `what stands in empty buckets: ${FILLS.join(", ")}`, "none")
     .action((type: string, measurement: string, options: SeriesArguments, command: Command) =>
       withSession(context, command, (session) =>
@@ -80,7 +83,11 @@ async function showSeries(
     fill,
     ...given({ groupBy: options.groupBy, where: whereOf(options.where) }),
   };
-  const answer = await custody.series(scope, type, { ...query, ...atLeast });
+  const question = { ...query, ...atLeast };
+  if (options.explain === true) {
+    return showPlan(session, custody.explain.series(scope, type, question));
+  }
+  const answer = await custody.series(scope, type, question);
   await show({ ...answer, ...span }, () => renderSeries(session, query, answer));
 }
 

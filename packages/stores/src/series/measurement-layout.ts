@@ -1,9 +1,10 @@
 import { StoreError } from "../errors.ts";
+import type { Collection } from "../projected-store.ts";
 import type { SeriesPlacements } from "./port.ts";
 
 /**
- * Where the tags and fields of each measurement stand in a collection's one table: the first tag of
- * every measurement in `tag_0`, and so on. No name of a placement ever becomes a name in SQL.
+ * The tags and fields of each measurement, by number: in a table the first tag of every measurement
+ * stands in `tag_0`, and so on, so that no name of a placement ever becomes a name in SQL.
  */
 export interface SeriesLayout {
   readonly measurements: readonly {
@@ -15,6 +16,16 @@ export interface SeriesLayout {
 
 /** A measurement with its number in the layout. */
 export type LaidOutMeasurement = SeriesLayout["measurements"][number] & { readonly number: number };
+
+/** The placements of a collection's one type. @throws StoreError `unsupported` for several types. */
+export function onlyPlacements({
+  name,
+  placements,
+}: Collection<SeriesPlacements>): SeriesPlacements {
+  const [placement, ...more] = Object.values(placements);
+  if (placement !== undefined && more.length === 0) return placement;
+  throw new StoreError("unsupported", `${name}: a series collection holds exactly one type`);
+}
 
 /** Lays out placements; those of one measurement share its columns. */
 export function seriesLayout(placements: SeriesPlacements): SeriesLayout {
