@@ -166,8 +166,10 @@ export class Reads {
     query: unknown,
     ask: () => Promise<Answer>,
   ): Promise<Answer & { readonly checkpoint: number }> {
-    const { store, collection, checkpoint } = at;
-    const place = `${store.role} ${store.engine} ${collection.name} ${collection.generation}`;
+    const { store, collection, checkpoint, type } = at;
+    // A newer version of a type gives its records another form, at the same checkpoint.
+    const version = type?.declaration.version ?? 0;
+    const place = `${store.role} ${store.engine} ${collection.name} ${collection.generation} ${version}`;
     const question = { place, checkpoint, operation, query };
     const answer = await this.#parts.answers.answer(at.scope, question, ask);
     return { ...answer, checkpoint };
