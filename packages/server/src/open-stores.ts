@@ -186,7 +186,8 @@ function storeOf(stores: Stores, role: Exclude<StoreRole, "stream">): Promise<As
 }
 
 function isServer(store: AsyncDisposable | undefined): store is AsyncDisposable & ServerEngine {
-  return store !== undefined && "health" in store && typeof store.health === "function";
+  // A store in another thread has the methods it is asked for, and does not list them.
+  return store !== undefined && typeof Reflect.get(store, "health") === "function";
 }
 
 /** Opens on the first call and answers the same ever after. */

@@ -78,7 +78,7 @@ export const ENGINES: readonly EngineEntry[] = [
   {
     role: "series",
     engine: "postgresql",
-    product: "PostgreSQL, with TimescaleDB where it is installed",
+    product: "PostgreSQL or TimescaleDB",
     schemes: ["postgresql", "postgres", "timescale"],
     atRest: "plain",
     module: "series/postgresql",
