@@ -138,6 +138,67 @@ export function describeGraphQuery(current: CurrentGraph): void {
     expect((await query(statement)).rows).toEqual(rows);
   });
 
+  test.each([
+    ["MATCH (n:Host) WHERE n.id = 'a' RETURN label(n)", [["Host"]]],
+    ["MATCH (:Host)-[k:RUNS]->() RETURN label(k)", [["RUNS"]]],
+    ["MATCH (n:host) WHERE n.Id = 'a' RETURN n.OS, n._records, n._sequence", [["linux", 2, 1]]],
+    ["MATCH (n:Host|Service) RETURN n.id ORDER BY n.id", [["a"], ["b"], ["c"], ["ssh"]]],
+    ["MATCH (n:Host:Service) RETURN n.id ORDER BY n.id", [["a"], ["b"], ["c"], ["ssh"]]],
+    ["MATCH (n:Host {id: 'a'}) RETURN n.os", [["linux"]]],
+    ["MATCH (n:Host) WHERE n.id = 'a' OR n.id = 'b' RETURN n.id ORDER BY n.id", [["a"], ["b"]]],
+    ["MATCH (n:Host) WHERE NOT n.id = 'a' AND n.id <> 'b' RETURN n.id", [["c"]]],
+    ["OPTIONAL MATCH (n:Host) WHERE n.id = 'x' RETURN n.id", [[null]]],
+    ["MATCH (n:Host) WHERE EXISTS { MATCH (n)-[:RUNS]->() } RETURN n.id", [["a"]]],
+    ["MATCH (n:Host) WHERE (n)-[:RUNS]->() RETURN n.id", [["a"]]],
+    ["MATCH (n:Host) WHERE n.id = 'a' RETURN COUNT { MATCH (n)-[]->() } AS c", [[2]]],
+    ["MATCH p = (n:Host)-[:LINKS*2]->(m) RETURN length(p), size(rels(p)), size(nodes(p))", "2 2 3"],
+    [
+      "MATCH (n:Host) WITH n.os AS os, count(*) AS c RETURN os, c ORDER BY c",
+      [
+        ["linux", 1],
+        [null, 2],
+      ],
+    ],
+    ["MATCH (n:Service) RETURN *", [[{ label: "Service", id: "ssh", properties: {} }]]],
+    ["MATCH (n:Host) WHERE n.seen < timestamp('2026-01-01') RETURN n.id", []],
+    ["MATCH (n:Host) RETURN n.id LIMIT 0", []],
+  ])("a question is answered the same by every engine: %s", async (statement, expected) => {
+    const rows = typeof expected === "string" ? [expected.split(" ").map(Number)] : expected;
+    expect((await query(statement)).rows).toEqual(rows);
+  });
+
+  test.each([
+    "MATCH (n:Host) RETURN n._id",
+    "MATCH (n:Host) RETURN n._label",
+    "MATCH (n:Host) RETURN n._key",
+    "MATCH (n:Host) RETURN n.nosuch",
+    "MATCH (n:Host) RETURN properties(n)",
+    "MATCH (n:Host) RETURN n {.*}",
+    "MATCH (n:Host) RETURN n['_id']",
+    "MATCH ()-[k]->() RETURN k._src",
+    "MATCH ()-[k:NoSuchType]->() RETURN k",
+  ])("what is the store's own, or nobody's, is refused: %s", async (statement) => {
+    await expect(query(statement)).rejects.toMatchObject({ name: "StoreError", code: "refused" });
+  });
+
+  test("a plan is told in steps, without running the statement", async () => {
+    const { store } = current();
+    const request = {
+      statement: "MATCH (n:Host)-[:LINKS]->(m) WHERE n.id = $id RETURN m.id",
+      parameters: { id: "a" },
+      rowsMax: 1,
+      timeMs: 10_000,
+    };
+    const plan = await store.explain(scope, collection, request);
+    expect(plan.length).toBeGreaterThan(1);
+    for (const step of plan) expect(step).toMatch(/^ *[A-Z][^\n]*$/);
+    const other = { ...collection, generation: 9 };
+    expect(await store.explain(scope, other, request)).toEqual([]);
+    await expect(
+      store.explain(scope, collection, { ...request, statement: "MATCH (n) DETACH DELETE n" }),
+    ).rejects.toMatchObject({ code: "refused" });
+  });
+
   test("rows at the limit are whole, one row over is cut off and said so", async () => {
     const statement = "MATCH (n:Host) RETURN n.id ORDER BY n.id";
     expect(await query(statement, { rowsMax: 3 })).toMatchObject({

@@ -120,7 +120,7 @@ export function describeGraphSearch(current: CurrentGraph): void {
       to: hosts("c"),
       direction: "both",
       depthMax: 2,
-      limit: 1,
+      limit: 2,
     });
     expect(answer.paths[0]?.edges).toEqual([
       { type: "LINKS", from: hosts("a"), to: hosts("d"), records: 1 },

@@ -251,9 +251,11 @@ function describeWriting(current: CurrentGraph): void {
   test("a label of 63 characters is an identifier", async () => {
     const { store } = current();
     const label = `L${"_9".repeat(31)}`;
-    const placements = { "test/long": { nodes: [{ label, id: "x" }] } };
-    await store.prepare(scope, { ...collection, placements });
-    expect(await ask(store, `MATCH (n:${label}) RETURN count(*)`)).toEqual([[0]]);
+    const long = { ...collection, placements: { "test/long": { nodes: [{ label, id: "x" }] } } };
+    await store.prepare(scope, long);
+    const statement = `MATCH (n:${label}) RETURN count(*)`;
+    const { rows } = await store.query(scope, long, { statement, rowsMax: 1, timeMs: 10_000 });
+    expect(rows).toEqual([[0]]);
   });
 
   test("repairing single rows is refused, as records share them", async () => {

@@ -1,4 +1,6 @@
 import { StoreError } from "../errors.ts";
+import { cypherTokens, isSign, wordSet } from "./cypher-tokens.ts";
+import type { CypherToken } from "./cypher-tokens.ts";
 
 /** What a user's statement may be made of. */
 export interface CypherBounds {
@@ -8,20 +10,18 @@ export interface CypherBounds {
   readonly lengthMax: number;
 }
 
-type Token =
-  | { readonly kind: "word" | "number" | "sign"; readonly text: string }
-  | { readonly kind: "quoted"; readonly text: string };
+const BEGINNINGS = wordSet("match optional unwind with return");
 
-const BEGINNINGS = words("match optional unwind with return");
-
-const CLAUSES_REFUSED = words(`
+const CLAUSES_REFUSED = wordSet(`
   create merge set delete detach remove drop alter comment copy load import export install uninstall
   attach use update call yield begin commit rollback checkpoint foreach force explain profile macro
   project_graph transaction`);
 
 // These make memory out of nothing, which the engine does not count in its buffer pool: `range` of ten
 // million took 7 GB where the pool was 64 MB.
-const FUNCTIONS_REFUSED = words("range repeat lpad rpad list_resize array_resize nextval currval");
+const FUNCTIONS_REFUSED = wordSet(
+  "range repeat lpad rpad list_resize array_resize nextval currval",
+);
 
 /**
  * Lets through one reading statement with bounded patterns, and answers it without a trailing semicolon.
@@ -35,7 +35,7 @@ export function guardCypher(statement: string, { depthMax, lengthMax }: CypherBo
   if (statement.length > lengthMax) {
     throw new StoreError("limit", `the statement is longer than ${lengthMax} characters`);
   }
-  const tokens = [...tokenize(statement)];
+  const tokens = [...cypherTokens(statement)];
   while (isSign(tokens.at(-1), ";")) tokens.pop();
   const [first] = tokens;
   if (first?.kind !== "word" || !BEGINNINGS.has(first.text.toLowerCase())) {
@@ -51,7 +51,11 @@ export function guardCypher(statement: string, { depthMax, lengthMax }: CypherBo
   return statement.replace(/[;\s]+$/, "");
 }
 
-function checkWord(text: string, before: Token | undefined, after: Token | undefined): void {
+function checkWord(
+  text: string,
+  before: CypherToken | undefined,
+  after: CypherToken | undefined,
+): void {
   const word = text.toLowerCase();
   // A property, a label, an edge type or a member of a map may bear any name.
   if (isSign(before, ".") || isSign(before, ":") || isSign(before, "|")) return;
@@ -62,7 +66,7 @@ function checkWord(text: string, before: Token | undefined, after: Token | undef
 }
 
 /** Checks the tokens after the bracket of a relationship pattern: a `*` in it needs an upper bound. */
-function checkPattern(tokens: readonly Token[], depthMax: number): void {
+function checkPattern(tokens: readonly CypherToken[], depthMax: number): void {
   const inside = tokens.slice(0, closingBracket(tokens));
   const star = inside.findIndex((token) => isSign(token, "*"));
   if (star === -1) {
@@ -86,7 +90,7 @@ function checkPattern(tokens: readonly Token[], depthMax: number): void {
 }
 
 /** Where the bracket before these tokens closes; their number when it never does. */
-function closingBracket(tokens: readonly Token[]): number {
+function closingBracket(tokens: readonly CypherToken[]): number {
   let depth = 1;
   for (const [index, token] of tokens.entries()) {
     if (isSign(token, "[")) depth += 1;
@@ -94,30 +98,6 @@ function closingBracket(tokens: readonly Token[]): number {
     if (depth === 0) return index;
   }
   return tokens.length;
-}
-
-function isSign(token: Token | undefined, text: string): boolean {
-  return token?.kind === "sign" && token.text === text;
-}
-
-// In the order in which they are tried. A backslash escapes inside quotes; a doubled backtick inside
-// backticks. What begins like a comment or a quotation and does not end is `open`.
-const TOKEN =
-  /(?<space>[\s\uFEFF]+|\/\/[^\n\r]*|\/\*[^]*?\*\/)|(?<quoted>"(?:[^"\\]|\\[^])*"|'(?:[^'\\]|\\[^])*'|`(?:[^`]|``)*`)|(?<open>["'`]|\/\*)|(?<number>\d+)|(?<word>[\p{L}_][\p{L}\p{N}_]*)|(?<sign>\.\.|[^])/guy;
-
-function* tokenize(statement: string): Generator<Token> {
-  for (const { groups } of statement.matchAll(TOKEN)) {
-    if (groups === undefined || groups["space"] !== undefined) continue;
-    if (groups["open"] !== undefined) refuse("a quotation or comment is not closed");
-    for (const kind of ["quoted", "number", "word", "sign"] as const) {
-      const text = groups[kind];
-      if (text !== undefined) yield { kind, text };
-    }
-  }
-}
-
-function words(text: string): ReadonlySet<string> {
-  return new Set(text.trim().split(/\s+/));
 }
 
 function refuse(reason: string): never {

@@ -7,6 +7,7 @@ import type { LadybugRow, LadybugSession } from "../drivers/ladybug.ts";
 import { storedProperty, storedVector } from "./ladybug-cells.ts";
 import { READ_CHECKPOINT, quote } from "./ladybug-tables.ts";
 import type { GraphModel } from "./graph-model.ts";
+import { byEdgeThenNode, byPath } from "./result-order.ts";
 import { typesBetween } from "./types-between.ts";
 import type {
   GraphEdgeView,
@@ -69,19 +70,6 @@ export async function findNeighbours(
   return found.sort(byEdgeThenNode).slice(0, limit);
 }
 
-function byEdgeThenNode(left: Neighbour, right: Neighbour): number {
-  return (
-    compare(left.edge.type, right.edge.type) ||
-    compare(left.node.label, right.node.label) ||
-    compare(left.node.id, right.node.id)
-  );
-}
-
-// UTF-8 order, which is the order of the engine's text and of code points.
-function compare(left: string, right: string): number {
-  return left === right ? 0 : Buffer.compare(Buffer.from(left), Buffer.from(right));
-}
-
 function nodeView(node: NodeRef, model: GraphModel, stored: LadybugRow): GraphNodeView {
   const properties: [string, Cell][] = [];
   for (const [name, type] of model.labels.get(node.label) ?? []) {
@@ -133,17 +121,13 @@ export async function findPaths(
   const paths: Path[] = [];
   for (let depth = 1; depth <= depthMax && paths.length < limit; depth += 1) {
     const found = [...(await search(`TRAIL ${depth}..${depth}`, limit - paths.length))];
-    paths.push(...found.sort((left, right) => compare(pathText(left), pathText(right))));
+    paths.push(...found.sort(byPath));
   }
   return paths;
 }
 
 function isIn(names: readonly string[]): (name: string) => boolean {
   return (name) => names.includes(name);
-}
-
-function pathText({ nodes, edges }: Path): string {
-  return JSON.stringify([nodes.map(({ label, id }) => [label, id]), edges.map(({ type }) => type)]);
 }
 
 interface StoredNode {

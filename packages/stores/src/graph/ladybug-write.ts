@@ -1,8 +1,7 @@
-import { canonicalJson, parseJson } from "@custody/contract/json";
 import type { ColumnType } from "@custody/contract/placement";
 
 import type { LadybugSession } from "../drivers/ladybug.ts";
-import type { GraphFold, FoldedEdge, FoldedNode, Saying } from "./graph-fold.ts";
+import type { GraphFold, FoldedEdge, FoldedNode } from "./graph-fold.ts";
 import { propertiesOf } from "./graph-fold.ts";
 import type { GraphModel } from "./graph-model.ts";
 import { castParameter, propertyParameter, typedParameter } from "./ladybug-cells.ts";
@@ -10,6 +9,7 @@ import type { PropertyParameter } from "./ladybug-cells.ts";
 import { readProperty } from "./ladybug-read.ts";
 import type { NodeRef } from "./port.ts";
 import { quote } from "./ladybug-tables.ts";
+import { highestSequence, readSayings, writeSayings } from "./sayings.ts";
 
 // Rows in one UNWIND: their parameters are copied into the engine at once.
 const ROWS_MAX = 5_000;
@@ -177,37 +177,4 @@ function* slices<Row>(rows: readonly Row[]): Generator<Row[]> {
 
 function numbered(values: readonly PropertyParameter[]): Record<string, PropertyParameter> {
   return Object.fromEntries(values.map((value, index) => [`p${index}`, value]));
-}
-
-function highestSequence(said: ReadonlyMap<string, readonly Saying[]>): number {
-  let highest = 0;
-  for (const [latest] of said.values()) highest = Math.max(highest, latest?.[0] ?? 0);
-  return highest;
-}
-
-/** Sayings as JSON; `null` when every property was said once, in one record: its column says it all. */
-function writeSayings(
-  said: ReadonlyMap<string, readonly Saying[]>,
-  sequence: number,
-): string | null {
-  const isPlain = [...said.values()].every(
-    ([latest, ...earlier]) =>
-      latest !== undefined && earlier.length === 0 && latest[2] === 1 && latest[0] === sequence,
-  );
-  return isPlain ? null : canonicalJson(Object.fromEntries(said));
-}
-
-function readSayings(
-  text: string | null,
-  sequence: number,
-  stored: Iterable<readonly [string, Saying[1]]>,
-): Map<string, Saying[]> {
-  if (text !== null) {
-    return new Map(Object.entries(parseJson(text) as unknown as Record<string, Saying[]>));
-  }
-  const said = new Map<string, Saying[]>();
-  for (const [name, value] of stored) {
-    if (value !== null) said.set(name, [[sequence, value, 1]]);
-  }
-  return said;
 }

@@ -1,26 +1,29 @@
 import { dirname } from "node:path";
 
 import type { GraphPlacement } from "@custody/contract/placement";
+import { asText } from "@custody/contract/value-expression";
 
 import { DigestSums, hashText, rowHash } from "../content-form.ts";
 import { LadybugHost } from "../drivers/ladybug-host.ts";
-import type { LadybugFile, LadybugSession } from "../drivers/ladybug.ts";
+import type { LadybugFile, LadybugQuestion, LadybugSession } from "../drivers/ladybug.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import type { Scope } from "../scope.ts";
 import { GRAPH_SEQUENCE } from "./content.ts";
 import { guardCypher } from "./cypher-guard.ts";
-import { graphModel } from "./graph-model.ts";
+import { GRAPH_LIMITS, STATEMENT_LENGTH_MAX, checkPaths, checkRows } from "./graph-bounds.ts";
 import type { GraphModel } from "./graph-model.ts";
 import { applyDelivery } from "./ladybug-apply.ts";
 import { answerCell } from "./ladybug-cells.ts";
 import { storedParts } from "./ladybug-content.ts";
 import { LadybugFiles } from "./ladybug-files.ts";
 import { parameterValues } from "./ladybug-parameters.ts";
+import { planSteps } from "./ladybug-plan.ts";
 import { countRows, findNeighbours, findPaths, readCheckpoint } from "./ladybug-read.ts";
 import { tableStatements } from "./ladybug-tables.ts";
-import type { GraphLimits, GraphStore } from "./port.ts";
+import { ModelCache } from "./model-cache.ts";
+import type { CypherRequest, GraphLimits, GraphStore } from "./port.ts";
 import { RowPage } from "./row-page.ts";
 
 export interface LadybugGraphOptions {
@@ -43,11 +46,6 @@ export interface LadybugGraphOptions {
   /** Epoch milliseconds, for deadlines; default the system's clock. */
   readonly clock?: () => number;
 }
-
-// LadybugDB refuses variable-length patterns of more than 30; trails of more than 16 edges are too many
-// to walk in any graph where they would matter.
-const LIMITS: GraphLimits = { depthMax: 16, rowsMax: 10_000 };
-const STATEMENT_LENGTH_MAX = 64 * 1024;
 
 // LadybugDB holds pages of every table that a statement may touch, and a path without edge types may
 // touch all. With the 26 labels and 40 edge tables of the packs, 32 MiB refuse to load the example
@@ -93,12 +91,12 @@ export async function openLadybugGraph(options: LadybugGraphOptions): Promise<La
 class LadybugGraph implements LadybugGraphStore {
   readonly role = "graph";
   readonly engine = "ladybug";
-  readonly limits: GraphLimits = LIMITS;
+  readonly limits: GraphLimits = GRAPH_LIMITS;
   readonly #tenants: TenantFiles<LadybugFiles>;
   readonly #host: LadybugHost;
   readonly #searchMs: number;
   readonly #clock: () => number;
-  readonly #models = new Map<string, GraphModel>();
+  readonly #models = new ModelCache();
   /** The statements that make a model's tables, which files know by their identity. */
   readonly #tables = new WeakMap<GraphModel, readonly string[]>();
 
@@ -202,13 +200,7 @@ class LadybugGraph implements LadybugGraphStore {
   }
 
   async paths(...[scope, collection, query]: Parameters<GraphStore["paths"]>) {
-    checkRows(query.limit);
-    if (!Number.isInteger(query.depthMax) || query.depthMax < 1) {
-      throw new StoreError("refused", "depthMax is a whole number of 1 or more");
-    }
-    if (query.depthMax > LIMITS.depthMax) {
-      throw new StoreError("limit", `paths are at most ${LIMITS.depthMax} edges long`);
-    }
+    checkPaths(query);
     const answer = await this.#read(scope, collection, async (session, model) => ({
       paths: await findPaths(session, model, query),
       checkpoint: await readCheckpoint(session),
@@ -217,26 +209,24 @@ class LadybugGraph implements LadybugGraphStore {
   }
 
   async query(...[scope, collection, request]: Parameters<GraphStore["query"]>) {
-    checkRows(request.rowsMax);
-    const statement = guardCypher(request.statement, {
-      depthMax: LIMITS.depthMax,
-      lengthMax: STATEMENT_LENGTH_MAX,
+    const question = questionOf(request);
+    const answer = await this.#ask(scope, collection, request.timeMs, async (session) => {
+      const { columns, rows, isTruncated } = await session.ask(question);
+      checkColumns(columns);
+      const cells = rows.map((row) => columns.map((column) => answerCell(row[column])));
+      return { columns, rows: cells, isTruncated, checkpoint: await readCheckpoint(session) };
     });
-    const parameters = parameterValues(request.parameters ?? {});
-    const answer = await this.#tenants.use(scope, async (files) =>
-      (await files.find(collection))?.read(
-        "query",
-        this.#timeMs(scope, request.timeMs),
-        async (session) => {
-          const question = { statement, parameters, rowsMax: request.rowsMax };
-          const { columns, rows, isTruncated } = await session.ask(question);
-          checkColumns(columns);
-          const cells = rows.map((row) => columns.map((column) => answerCell(row[column])));
-          return { columns, rows: cells, isTruncated, checkpoint: await readCheckpoint(session) };
-        },
-      ),
-    );
     return answer ?? { columns: [], rows: [], isTruncated: false, checkpoint: 0 };
+  }
+
+  async explain(...[scope, collection, request]: Parameters<GraphStore["explain"]>) {
+    const { statement, ...rest } = questionOf(request);
+    const question = { ...rest, statement: `EXPLAIN ${statement}` };
+    const plan = await this.#ask(scope, collection, request.timeMs, async (session) => {
+      const { columns, rows } = await session.ask(question);
+      return rows.map((row) => asText(row[columns[0] ?? ""])).join("\n");
+    });
+    return planSteps(plan ?? "");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -244,12 +234,23 @@ class LadybugGraph implements LadybugGraphStore {
     await this.#host[Symbol.asyncDispose]();
   }
 
+  async #ask<Result>(
+    scope: Scope,
+    collection: GraphCollection,
+    timeMs: number,
+    work: (session: LadybugSession) => Promise<Result>,
+  ): Promise<Result | undefined> {
+    return await this.#tenants.use(scope, async (files) =>
+      (await files.find(collection))?.read("query", this.#timeMs(scope, timeMs), work),
+    );
+  }
+
   async #write(
     scope: Scope,
     collection: GraphCollection,
     work: (file: LadybugFile, model: GraphModel) => Promise<void>,
   ): Promise<void> {
-    const model = this.#model(collection);
+    const model = this.#models.modelOf(collection);
     this.#timeMs(scope);
     await this.#tenants.use(scope, async (files) => {
       const file = await files.make(collection);
@@ -274,7 +275,7 @@ class LadybugGraph implements LadybugGraphStore {
     collection: GraphCollection,
     work: (session: LadybugSession, model: GraphModel) => Promise<Result>,
   ): Promise<Result | undefined> {
-    const model = this.#model(collection);
+    const model = this.#models.modelOf(collection);
     return await this.#tenants.use(scope, async (files) => {
       const file = await files.find(collection);
       if (file === undefined) return undefined;
@@ -290,17 +291,6 @@ class LadybugGraph implements LadybugGraphStore {
     const leftMs = deadline - this.#clock();
     if (leftMs <= 0) throw new StoreError("unavailable", "the deadline is over");
     return Math.min(mostMs, leftMs);
-  }
-
-  #model({ placements }: GraphCollection): GraphModel {
-    const text = JSON.stringify(placements);
-    let model = this.#models.get(text);
-    if (model === undefined) {
-      model = graphModel(placements);
-      if (this.#models.size > 64) this.#models.clear();
-      this.#models.set(text, model);
-    }
-    return model;
   }
 }
 
@@ -320,13 +310,15 @@ async function replaceDamaged(
   );
 }
 
-function checkRows(limit: number): void {
-  if (!Number.isInteger(limit) || limit < 1) {
-    throw new StoreError("refused", "a limit is a whole number of 1 or more");
-  }
-  if (limit > LIMITS.rowsMax) {
-    throw new StoreError("limit", `at most ${LIMITS.rowsMax} rows are answered`);
-  }
+/** A user's statement, guarded. */
+function questionOf({ statement, parameters = {}, rowsMax }: CypherRequest): LadybugQuestion {
+  checkRows(rowsMax);
+  const bounds = { depthMax: GRAPH_LIMITS.depthMax, lengthMax: STATEMENT_LENGTH_MAX };
+  return {
+    statement: guardCypher(statement, bounds),
+    parameters: parameterValues(parameters),
+    rowsMax,
+  };
 }
 
 // The driver answers a row as an object, in which columns of one name would be one.

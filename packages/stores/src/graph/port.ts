@@ -43,6 +43,18 @@ export interface GraphStore extends ProjectedStore<GraphPlacement> {
     collection: Collection<GraphPlacement>,
     request: CypherRequest,
   ): Promise<CypherAnswer>;
+
+  /**
+   * The engine's own plan for a statement, one step a line, for people; the statement is not run. Empty
+   * for a collection that was never prepared.
+   *
+   * @throws StoreError as `query`.
+   */
+  explain(
+    scope: Scope,
+    collection: Collection<GraphPlacement>,
+    request: CypherRequest,
+  ): Promise<readonly string[]>;
 }
 
 export interface NodeRef {

@@ -4,6 +4,8 @@ import { parseNeo4jUrl } from "../drivers/neo4j-settings.ts";
 
 type RawRow = Readonly<Record<string, unknown>>;
 
+const WAIT_MS = 10_000;
+
 /** A Neo4j server behind the store's back, by the vendor's own driver. */
 export class RawNeo4j implements AsyncDisposable {
   readonly #driver: neo4j.Driver;
@@ -45,23 +47,43 @@ export class RawNeo4j implements AsyncDisposable {
   }
 
   /** Runs a statement in a transaction that stays open until the answer is called. */
-  async hold(statement: string, parameters: object): Promise<() => Promise<void>> {
+  async hold(
+    statement: string,
+    parameters: object,
+  ): Promise<(how: "commit" | "rollback") => Promise<void>> {
     const session = this.#driver.session();
     const transaction = await session.beginTransaction();
     await transaction.run(statement, parameters);
-    return async () => {
-      await transaction.rollback();
+    return async (how) => {
+      await transaction[how]();
       await session.close();
     };
   }
 
+  /** Waits until a transaction that was begun to do this waits for a lock. */
+  async untilBlocked(doing: string): Promise<void> {
+    await this.#transactions("metaData.doing = $doing AND status STARTS WITH 'Blocked'", doing);
+  }
+
   /** Ends, as an operator would, the running transactions that were begun to do this. */
   async terminate(doing: string): Promise<void> {
-    const find = `SHOW TRANSACTIONS YIELD transactionId, metaData, currentQuery
-      WHERE metaData.doing = $doing AND currentQuery CONTAINS 'sum(' RETURN transactionId AS id`;
-    let ids: unknown[] = [];
-    while (ids.length === 0) ids = (await this.run(find, { doing })).map(({ id }) => id);
-    for (const id of ids) await this.run(`TERMINATE TRANSACTIONS '${String(id)}'`);
+    const ids = await this.#transactions(
+      "metaData.doing = $doing AND currentQuery CONTAINS 'sum('",
+      doing,
+    );
+    for (const id of ids) await this.run(`TERMINATE TRANSACTIONS '${id}'`);
+  }
+
+  /** Waits for transactions of which something is true. */
+  async #transactions(isMeant: string, doing: string): Promise<readonly string[]> {
+    const find = `SHOW TRANSACTIONS YIELD transactionId, metaData, status, currentQuery
+      WHERE ${isMeant} RETURN transactionId AS id`;
+    const until = Date.now() + WAIT_MS;
+    while (Date.now() < until) {
+      const found = await this.run(find, { doing });
+      if (found.length > 0) return found.map(({ id }) => String(id));
+    }
+    throw new Error(`no transaction of which ${isMeant} within ${WAIT_MS} ms`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
