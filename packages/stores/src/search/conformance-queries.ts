@@ -1,3 +1,4 @@
+import { parseFilter } from "@custody/contract/filter";
 import { describe, expect, test } from "vitest";
 
 import type { Collection } from "../projected-store.ts";
@@ -222,6 +223,40 @@ export function describeQueries(open: () => SearchStore): void {
       expect(await idsOf(open(), "after")).toEqual(["a"]);
       await open().settle(scope);
       expect(await idsOf(open(), "before OR after")).toEqual(["a"]);
+    });
+
+    test("the plan of a search is explained in lines of text", async () => {
+      await putFindings(open(), { a: "one two", b: { title: "one", severity: "high" } });
+      const query = {
+        expression: parseSearch("one -three"),
+        filter: parseFilter({ severity: "high" }),
+        limit: 10,
+      };
+      const lines = await open().explain(scope, FINDINGS, query);
+      expect(lines.length).toBeGreaterThan(0);
+      expect(lines.filter((line) => line.trim() === "")).toEqual([]);
+      const everything = { expression: parseSearch(""), limit: 1 };
+      const { cursor = "" } = await open().search(scope, FINDINGS, everything);
+      const paged = await open().explain(scope, FINDINGS, { ...everything, cursor });
+      expect(paged.length).toBeGreaterThan(0);
+    });
+
+    test("what cannot be searched cannot be explained either", async () => {
+      await putFindings(open(), { a: "one" });
+      const explain = async (query: Partial<SearchQuery>): Promise<readonly string[]> =>
+        await open().explain(scope, FINDINGS, {
+          expression: parseSearch("one"),
+          limit: 1,
+          ...query,
+        });
+      await expect(explain({ filter: parseFilter({ unknown: 1 }) })).rejects.toMatchObject({
+        code: "refused",
+      });
+      await expect(explain({ cursor: "bm9uZQ" })).rejects.toMatchObject({ code: "refused" });
+      await expect(explain({ limit: 0 })).rejects.toMatchObject({ code: "limit" });
+      const unknown = { ...FINDINGS, generation: 99 };
+      const query = { expression: parseSearch("one"), limit: 1 };
+      expect(await open().explain(scope, unknown, query)).toEqual([]);
     });
 
     test("a collection that was never prepared is empty, one without a field is refused", async () => {

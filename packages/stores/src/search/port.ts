@@ -31,6 +31,18 @@ export interface SearchStore extends ProjectedStore<SearchPlacement> {
   ): Promise<SearchPage>;
 
   /**
+   * The engine's own plan for a search, one step a line, for people; none for a collection that was
+   * never prepared.
+   *
+   * @throws StoreError `unsupported`, `refused` and `limit` as {@link search} does.
+   */
+  explain(
+    scope: Scope,
+    collection: Collection<SearchPlacement>,
+    query: SearchQuery,
+  ): Promise<readonly string[]>;
+
+  /**
    * Marks what the expression meets in given texts, with the engine's own tokenizer and rules. Each
    * hit is put between `mark.open` and `mark.close`. Of a text longer than `lengthMax` characters the
    * part around the first hit is given, with "…" where it was cut; marks and dots do not count. Texts

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { FUZZY_WORDS_MAX, similarWords } from "./sqlite-fuzzy.ts";
+import { FUZZY_WORDS_MAX } from "./expression.ts";
+import { similarWords } from "./sqlite-fuzzy.ts";
 import type { SeekWord } from "./sqlite-fuzzy.ts";
 
 /** Seeks in a list as the index does: in order of code points. */

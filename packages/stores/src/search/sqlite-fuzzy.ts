@@ -3,15 +3,14 @@ import type { DatabaseSync } from "node:sqlite";
 import { quoteName } from "../drivers/sqlite-fragment.ts";
 import { textOf } from "../drivers/sqlite-collections.ts";
 import { StoreError } from "../errors.ts";
+import { firstRow, nextRow } from "./edit-distance.ts";
+import type { DistanceRow } from "./edit-distance.ts";
+import { FUZZY_LENGTH_MAX, FUZZY_WORDS_MAX } from "./expression.ts";
 
-/** Similar words one fuzzy word stands for at most: the nearest, then in order of code points. */
-export const FUZZY_WORDS_MAX = 50;
 // One look-up took 10 microseconds in one segment and 190 in 100 of them, so this bounds a fuzzy word
 // to about a second. Words of eight letters needed 180 look-ups (one letter) and 1,550 (two) in an
 // index of 20,000 words.
 const FUZZY_LOOKUPS_MAX = 6_000;
-// Longer words have too many neighbours, and nobody types them with one wrong letter.
-const FUZZY_LENGTH_MAX = 64;
 
 /** Finds the first indexed word that is not before `from` in code point order. */
 export type SeekWord = (from: string) => string | undefined;
@@ -64,11 +63,13 @@ export function similarWords(word: string, distance: number, seek: SeekWord): re
     .map(({ text }) => text);
 }
 
-type Row = readonly number[];
-
 /** Levenshtein rows of the candidate's prefixes, up to the last prefix that can still lead to a match. */
-function liveRows(wanted: readonly string[], letters: readonly string[], distance: number): Row[] {
-  let row: Row = wanted.map((_, index) => index).concat(wanted.length);
+function liveRows(
+  wanted: readonly string[],
+  letters: readonly string[],
+  distance: number,
+): DistanceRow[] {
+  let row = firstRow(wanted);
   const rows = [row];
   for (const letter of letters) {
     row = nextRow(row, wanted, letter);
@@ -78,22 +79,11 @@ function liveRows(wanted: readonly string[], letters: readonly string[], distanc
   return rows;
 }
 
-function nextRow(row: Row, wanted: readonly string[], letter: string): Row {
-  const next = [(row[0] ?? 0) + 1];
-  for (const [index, expected] of wanted.entries()) {
-    const replaced = (row[index] ?? 0) + (expected === letter ? 0 : 1);
-    const added = (row[index + 1] ?? 0) + 1;
-    const left = (next[index] ?? 0) + 1;
-    next.push(Math.min(replaced, added, left));
-  }
-  return next;
-}
-
 /** The least text after the candidate that can begin a match, or `undefined` when there is none. */
 function nextCandidate(
   wanted: readonly string[],
   letters: readonly string[],
-  rows: readonly Row[],
+  rows: readonly DistanceRow[],
   distance: number,
 ): string | undefined {
   for (let length = rows.length - 1; length >= 0; length -= 1) {
@@ -108,7 +98,7 @@ function nextCandidate(
 /** The least letter after `current` (or at all) that may follow a prefix with this row. */
 function nextLetter(
   wanted: readonly string[],
-  row: Row,
+  row: DistanceRow,
   current: string | undefined,
   distance: number,
 ): string | undefined {

@@ -1,5 +1,5 @@
-import { StoreError } from "../errors.ts";
-import type { SearchExpression } from "./expression.ts";
+import { checkDepth, termsOf } from "./expression.ts";
+import type { SearchExpression, SearchTerm } from "./expression.ts";
 import { similarWords } from "./sqlite-fuzzy.ts";
 import type { SeekWord } from "./sqlite-fuzzy.ts";
 
@@ -24,8 +24,6 @@ export interface MatchContext {
   readonly column: (field: string) => string;
 }
 
-// FTS5's parser gives up near 100 nested brackets; an expression makes at most three a level.
-const DEPTH_MAX = 24;
 const NOTHING: MatchSet = { match: undefined, isComplement: false };
 const EVERYTHING: MatchSet = { match: undefined, isComplement: true };
 
@@ -39,19 +37,16 @@ export function compileMarks(
   expression: SearchExpression,
   context: MatchContext,
 ): string | undefined {
-  const matches = wantedTerms(expression, 0).flatMap((term) => compileTerm(term, context) ?? []);
+  const matches = termsOf(expression, "wanted").flatMap((term) => compileTerm(term, context) ?? []);
   return matches.length === 0 ? undefined : matches.join(" OR ");
 }
-
-type Term = Exclude<SearchExpression, { readonly op: "and" | "or" | "not" }>;
 
 function compile(
   expression: SearchExpression,
   context: MatchContext,
   depth: number,
 ): MatchSet | undefined {
-  if (depth > DEPTH_MAX)
-    throw new StoreError("refused", `a search nests at most ${DEPTH_MAX} levels`);
+  checkDepth(depth);
   switch (expression.op) {
     case "and":
       return intersect(expression.parts, context, depth);
@@ -109,7 +104,10 @@ function joined(matches: readonly string[], operator: "AND" | "OR"): string {
 }
 
 /** A term's alternatives; `undefined` when its text has no word at all. */
-function compileTerm(term: Term, { words, seek, column }: MatchContext): string[] | undefined {
+function compileTerm(
+  term: SearchTerm,
+  { words, seek, column }: MatchContext,
+): string[] | undefined {
   const where = term.field === undefined ? "" : `{${quoted(column(term.field))}} : `;
   const list = words(term.text);
   if (list.length === 0) return undefined;
@@ -120,20 +118,6 @@ function compileTerm(term: Term, { words, seek, column }: MatchContext): string[
   if (alternatives.some((similar) => similar.length === 0)) return [];
   const unions = alternatives.map((similar) => joined(similar.map(quoted), "OR"));
   return [`${where}${joined(unions, "AND")}`];
-}
-
-function wantedTerms(expression: SearchExpression, depth: number): readonly Term[] {
-  if (depth > DEPTH_MAX)
-    throw new StoreError("refused", `a search nests at most ${DEPTH_MAX} levels`);
-  switch (expression.op) {
-    case "and":
-    case "or":
-      return expression.parts.flatMap((part) => wantedTerms(part, depth + 1));
-    case "not":
-      return wantedTerms(expression.keep, depth + 1);
-    default:
-      return [expression];
-  }
 }
 
 /** An FTS5 string; its only special character is the quotation mark. */

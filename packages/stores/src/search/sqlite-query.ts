@@ -1,16 +1,15 @@
-import { hash } from "node:crypto";
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 
-import { canonicalJson } from "@custody/contract/json";
 import { asText } from "@custody/contract/value-expression";
 
 import { quoteName, sql, verbatim } from "../drivers/sqlite-fragment.ts";
 import type { SqlFragment } from "../drivers/sqlite-fragment.ts";
 import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
-import { cursorOf, cursorParts } from "../drivers/sqlite-rows.ts";
 import { StoreError } from "../errors.ts";
 import type { SearchMapping } from "./content.ts";
 import type { SearchHit, SearchLimits, SearchPage, SearchQuery } from "./port.ts";
+import { readSearchCursor, writeSearchCursor } from "./search-page.ts";
+import type { SearchPosition } from "./search-page.ts";
 import { compileOptionalFilter, filterColumn } from "./sqlite-filter.ts";
 import type { MatchSet } from "./sqlite-match.ts";
 import { readFilter } from "./sqlite-table.ts";
@@ -30,16 +29,9 @@ export function queryPage(
   found: MatchSet,
   limits: SearchLimits,
 ): Omit<SearchPage, "checkpoint"> {
-  checkQuery(table.mapping, query, limits);
-  const key = queryKey(query);
-  const after = query.cursor === undefined ? undefined : readCursor(query.cursor, key);
-  const filter = compileOptionalFilter(query.filter, {
-    names: table.mapping.filterNames,
-    valuesTable: table.names.values,
-  });
+  const { source, after } = sourceOf(table, query, found);
   const facets = Object.fromEntries((query.facets ?? []).map((name) => [name, [] as Facet[]]));
   if (found.match === undefined && !found.isComplement) return { hits: [], total: 0, facets };
-  const source = { found, filter, hasFilter: query.filter !== undefined };
   for (const name of Object.keys(facets)) {
     facets[name] = facetValues(table, source, name, limits.facetValuesMax);
   }
@@ -47,9 +39,37 @@ export function queryPage(
   const page = hits.slice(0, query.limit);
   const last = page.at(-1);
   const cursor =
-    hits.length > page.length && last !== undefined ? writeCursor(key, last) : undefined;
+    hits.length > page.length && last !== undefined ? writeSearchCursor(query, last) : undefined;
   const answer = { hits: page, total: countHits(table, source), facets };
   return cursor === undefined ? answer : { ...answer, cursor };
+}
+
+/** SQLite's own plan of listing the hits, and what it is asked to match. */
+export function explainPage(
+  table: QueryTable,
+  query: SearchQuery,
+  found: MatchSet,
+): readonly string[] {
+  const { source, after } = sourceOf(table, query, found);
+  const { text, values } = hitsSelect(table, source, { after, limit: query.limit + 1 });
+  const steps = table.database
+    .prepare(`EXPLAIN QUERY PLAN ${text}`)
+    .all(...values)
+    .map((row) => textOf(row["detail"]));
+  return found.match === undefined ? steps : [`MATCH ${found.match}`, ...steps];
+}
+
+function sourceOf(
+  { mapping, names }: QueryTable,
+  query: SearchQuery,
+  found: MatchSet,
+): { readonly source: HitSource; readonly after: SearchPosition | undefined } {
+  const filter = compileOptionalFilter(query.filter, {
+    names: mapping.filterNames,
+    valuesTable: names.values,
+  });
+  const source = { found, filter, hasFilter: query.filter !== undefined };
+  return { source, after: readSearchCursor(query) };
 }
 
 type Facet = { readonly value: string; readonly count: number };
@@ -58,20 +78,6 @@ interface HitSource {
   readonly found: MatchSet;
   readonly filter: SqlFragment;
   readonly hasFilter: boolean;
-}
-
-function checkQuery(mapping: SearchMapping, query: SearchQuery, limits: SearchLimits): void {
-  const { limit, facets = [] } = query;
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > limits.pageMax) {
-    throw new StoreError("limit", `a page holds 1 to ${limits.pageMax} hits`);
-  }
-  if (facets.length > limits.facetsMax) {
-    throw new StoreError("limit", `a query counts at most ${limits.facetsMax} facets`);
-  }
-  const unknown = facets.find((name) => !mapping.filterNames.includes(name));
-  if (unknown !== undefined) {
-    throw new StoreError("refused", `the search has no filter ${JSON.stringify(unknown)}`);
-  }
 }
 
 /** FROM and WHERE of the hits; `r` is the rows' table. */
@@ -87,11 +93,24 @@ function hitsFrom({ names }: QueryTable, { found, filter }: HitSource): SqlFragm
     WHERE ${index} MATCH ${found.match} AND ${filter}`;
 }
 
-function listHits(
-  table: QueryTable,
-  source: HitSource,
-  { after, limit }: { readonly after: Position | undefined; readonly limit: number },
-): SearchHit[] {
+interface HitRange {
+  readonly after: SearchPosition | undefined;
+  readonly limit: number;
+}
+
+function listHits(table: QueryTable, source: HitSource, range: HitRange): SearchHit[] {
+  const { text, values } = hitsSelect(table, source, range);
+  return table.database
+    .prepare(text)
+    .all(...values)
+    .map((row) => ({
+      id: textOf(row["id"]),
+      sequence: numberOf(row["sequence"]),
+      score: numberOf(row["score"]),
+    }));
+}
+
+function hitsSelect(table: QueryTable, source: HitSource, { after, limit }: HitRange): SqlFragment {
   const { found } = source;
   const isRanked = found.match !== undefined && !found.isComplement;
   const weights = table.mapping.weights.map((weight) => `, ${finite(weight)}`).join("");
@@ -103,16 +122,8 @@ function listHits(
     after === undefined
       ? sql`1`
       : sql`score < ${after.score} OR (score = ${after.score} AND id > ${after.id})`;
-  const { text, values } = sql`SELECT * FROM (SELECT r.id AS id, r.sequence AS sequence,
+  return sql`SELECT * FROM (SELECT r.id AS id, r.sequence AS sequence,
     ${score} AS score FROM ${from}) WHERE ${beyond} ORDER BY score DESC, id LIMIT ${limit}`;
-  return table.database
-    .prepare(text)
-    .all(...values)
-    .map((row) => ({
-      id: textOf(row["id"]),
-      sequence: numberOf(row["sequence"]),
-      score: numberOf(row["score"]),
-    }));
 }
 
 function finite(weight: number): string {
@@ -167,22 +178,3 @@ function countValues(counts: Map<string, number>, row: Record<string, SQLOutputV
 
 // Distinct values are counted in memory: 100,000 of 20 characters are about 10 MB.
 const FACET_DISTINCT_MAX = 100_000;
-
-interface Position {
-  readonly score: number;
-  readonly id: string;
-}
-
-function queryKey({ expression, filter }: SearchQuery): string {
-  return hash("sha256", canonicalJson({ expression, filter }), "hex").slice(0, 16);
-}
-
-function writeCursor(key: string, { score, id }: SearchHit): string {
-  return cursorOf([key, score, id]);
-}
-
-function readCursor(cursor: string, key: string): Position {
-  const [of, score, id] = cursorParts(cursor);
-  if (of === key && typeof score === "number" && typeof id === "string") return { score, id };
-  throw new StoreError("refused", "this is no cursor of this search");
-}

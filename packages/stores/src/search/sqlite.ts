@@ -7,19 +7,15 @@ import { fileCalls } from "../drivers/sqlite-calls.ts";
 import type { UseFile } from "../drivers/sqlite-calls.ts";
 import { digestRows, pageOfRows, sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
-import type {
-  HighlightRequest,
-  SearchLimits,
-  SearchPage,
-  SearchQuery,
-  SearchStore,
-} from "./port.ts";
+import type { HighlightRequest, SearchLimits, SearchStore } from "./port.ts";
 import { SearchFile } from "./sqlite-file.ts";
 import type { SearchTable } from "./sqlite-file.ts";
 import { compileMarks, compileMatch } from "./sqlite-match.ts";
 import type { MatchContext } from "./sqlite-match.ts";
-import { queryPage } from "./sqlite-query.ts";
-import { cutAroundMarks, SqliteTokens } from "./sqlite-tokens.ts";
+import { checkQuery, emptyPage } from "./search-page.ts";
+import { explainPage, queryPage } from "./sqlite-query.ts";
+import { SqliteTokens } from "./sqlite-tokens.ts";
+import { orderedTexts, shownTexts } from "./text-marks.ts";
 
 /** Where the embedded search keeps its files, and how much memory it may take. */
 export interface SqliteSearchOptions {
@@ -98,7 +94,7 @@ function comparing(use: UseFile<SearchFile>): Pick<SearchStore, "digest" | "list
 function reading(
   use: UseFile<SearchFile>,
   tokens: SqliteTokens,
-): Pick<SearchStore, "capabilities" | "limits" | "search" | "highlight"> {
+): Pick<SearchStore, "capabilities" | "limits" | "search" | "explain" | "highlight"> {
   return {
     capabilities: { isFuzzy: true, readsTextBack: false },
     limits: LIMITS,
@@ -109,10 +105,20 @@ function reading(
           if (!file.isPrepared(collection)) return emptyPage(query);
           const table = file.table(collection);
           const found = compileMatch(query.expression, file.matchContext(table, tokens));
+          checkQuery(table.mapping, query, LIMITS);
           const page = queryPage({ ...table, database: file.database }, query, found, LIMITS);
           return { ...page, checkpoint: file.checkpoint(collection) };
         }),
       ),
+
+    explain: async (scope, collection, query) =>
+      await use(scope, `explain a search of ${collection.name}`, (file) => {
+        if (!file.isPrepared(collection)) return [];
+        const table = file.table(collection);
+        const found = compileMatch(query.expression, file.matchContext(table, tokens));
+        checkQuery(table.mapping, query, LIMITS);
+        return explainPage({ ...table, database: file.database }, query, found);
+      }),
 
     highlight: async (scope, collection, request) =>
       await use(scope, `mark hits of ${collection.name}`, (file) => {
@@ -122,32 +128,13 @@ function reading(
   };
 }
 
-/** What a search of a collection that was never prepared finds. */
-function emptyPage({ facets = [] }: SearchQuery): SearchPage {
-  const counts = Object.fromEntries(facets.map((name) => [name, []]));
-  return { hits: [], total: 0, facets: counts, checkpoint: 0 };
-}
-
 function highlightTexts(
   { mapping: { fieldNames } }: SearchTable,
-  { expression, texts, mark, lengthMax }: HighlightRequest,
+  request: HighlightRequest,
   context: { readonly tokens: SqliteTokens; readonly match: MatchContext },
 ): readonly Readonly<Record<string, string>>[] {
-  const match = compileMarks(expression, context.match);
-  const rows = texts.map((row) => fieldNames.map((name) => ownText(row, name) ?? ""));
+  const match = compileMarks(request.expression, context.match);
+  const rows = orderedTexts(request.texts, fieldNames);
   const marked = match === undefined ? rows : context.tokens.mark(fieldNames.length, rows, match);
-  return texts.map((row, index) =>
-    // `fromEntries` makes own members of any name, also of `__proto__`.
-    Object.fromEntries(
-      fieldNames.flatMap((name, position): [string, string][] => {
-        if (ownText(row, name) === undefined) return [];
-        const text = marked[index]?.[position] ?? "";
-        return [[name, cutAroundMarks(text, { ...mark, lengthMax })]];
-      }),
-    ),
-  );
-}
-
-function ownText(row: Readonly<Record<string, string>>, name: string): string | undefined {
-  return Object.hasOwn(row, name) ? row[name] : undefined;
+  return shownTexts(request, fieldNames, marked);
 }
