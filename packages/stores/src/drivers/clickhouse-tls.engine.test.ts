@@ -1,44 +1,17 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import type { IncomingHttpHeaders } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { hasOpenssl, makeCertificates } from "../testing/certificates.ts";
 import { describeOnServer } from "../testing/engine-server.ts";
 import { makeTemporaryDirectory } from "../testing/temporary-directory.ts";
 import type { TemporaryDirectory } from "../testing/temporary-directory.ts";
 import { connectClickhouse, parseClickhouseUrl } from "./clickhouse.ts";
 import { firstHost } from "./server-settings.ts";
-
-// Certificates are made with the tool that every system has; without it these tests are skipped by name.
-const hasOpenssl = spawnSync("openssl", ["version"]).status === 0;
-
-/** An authority with a certificate for 127.0.0.1 and one for a client. */
-function makeCertificates(directory: string): (name: string) => string {
-  const at = (name: string): string => join(directory, name);
-  const openssl = (...args: readonly string[]): void => {
-    execFileSync("openssl", args, { cwd: directory, stdio: "ignore" });
-  };
-  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  writeFileSync(at("names"), "subjectAltName=IP:127.0.0.1");
-  openssl("req", "-x509", ...newKey, ..."-keyout ca.key -out ca.pem -subj /CN=ca".split(" "));
-  for (const name of ["server", "client"]) {
-    openssl(
-      "req",
-      ...newKey,
-      ...`-keyout ${name}.key -out ${name}.csr -subj /CN=${name}`.split(" "),
-    );
-    openssl(
-      ...`x509 -req -in ${name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial`.split(" "),
-      ...`-out ${name}.pem -extfile names`.split(" "),
-    );
-  }
-  return at;
-}
 
 describeOnServer("clickhouse", (url) => {
   describe.skipIf(!hasOpenssl)("through TLS", () => {

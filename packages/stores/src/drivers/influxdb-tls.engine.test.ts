@@ -1,40 +1,19 @@
-import { execFileSync, spawnSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
 import { createServer } from "node:tls";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { hasOpenssl, makeCertificates } from "../testing/certificates.ts";
 import { describeOnServer } from "../testing/engine-server.ts";
 import { proxyRoute } from "../testing/proxied-url.ts";
 import { makeTemporaryDirectory } from "../testing/temporary-directory.ts";
 import type { TemporaryDirectory } from "../testing/temporary-directory.ts";
 import { openInfluxdb } from "./influxdb.ts";
 
-// Certificates are made with the tool that every system has; without it these tests are skipped by name.
-const hasTool = spawnSync("openssl", ["version"]).status === 0;
-
-/** An authority with a certificate for 127.0.0.1 and one for a client. */
-function makeCertificates(directory: string): (name: string) => string {
-  const openssl = (text: string): void => {
-    execFileSync("openssl", text.split(" "), { cwd: directory, stdio: "ignore" });
-  };
-  const newKey = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-  writeFileSync(join(directory, "names"), "subjectAltName=IP:127.0.0.1");
-  openssl(`req -x509 ${newKey} -keyout ca.key -out ca.pem -subj /CN=ca`);
-  for (const name of ["server", "client"]) {
-    openssl(`req ${newKey} -keyout ${name}.key -out ${name}.csr -subj /CN=${name}`);
-    openssl(
-      `x509 -req -in ${name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out ${name}.pem -extfile names`,
-    );
-  }
-  return (name) => join(directory, name);
-}
-
 describeOnServer("influxdb", (url) => {
-  describe.skipIf(!hasTool)("through TLS", () => {
+  describe.skipIf(!hasOpenssl)("through TLS", () => {
     let home: TemporaryDirectory;
     let at: (name: string) => string;
     let port = 0;

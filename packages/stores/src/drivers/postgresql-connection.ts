@@ -32,6 +32,7 @@ export class PgConnection {
   readonly #client: PgClient;
   readonly #prepared: PreparedStatements | undefined;
   #isLost = false;
+  #status: string | undefined = "I";
 
   constructor(client: PgClient, facts: PgServerFacts, isPreparing: boolean) {
     this.#client = client;
@@ -42,11 +43,23 @@ export class PgConnection {
     };
     client.on("error", lose);
     client.on("end", lose);
+    // What the server says after each call: idle, in a transaction, or in one that has failed.
+    client.connection.on("readyForQuery", ({ status }: { readonly status?: string }) => {
+      this.#status = status;
+    });
   }
 
   /** True once the connection ended or cannot be trusted any more. */
   get isLost(): boolean {
     return this.#isLost;
+  }
+
+  /**
+   * Whether the server holds a transaction open for this connection, one that has failed too; `undefined`
+   * while the answer to a call is not whole, as is the case right after an error.
+   */
+  get isInTransaction(): boolean | undefined {
+    return this.#status === undefined ? undefined : this.#status !== "I";
   }
 
   /** Runs statements in one round trip; one transaction where none is open. */
@@ -97,6 +110,7 @@ export class PgConnection {
     const { doing, ms } = limit;
     if (this.#isLost)
       throw new StoreError("unavailable", `PostgreSQL could not ${doing}: the connection is gone`);
+    this.#status = undefined;
     try {
       return await withinMilliseconds(ms, `PostgreSQL, asked to ${doing},`, work);
     } catch (cause) {
@@ -232,7 +246,7 @@ export function checkPostgresqlVersion(versionNumber: number, version: string): 
 const FACTS = sql`SELECT current_setting('server_version_num')::int AS number,
   current_setting('server_version') AS version, current_setting('server_encoding') AS encoding,
   pg_is_in_recovery() OR current_setting('transaction_read_only')::bool AS is_read_only,
-  pg_backend_pid() AS process, current_setting('fsync')::bool
+  current_setting('default_transaction_isolation') AS isolation, pg_backend_pid() AS process, current_setting('fsync')::bool
     AND current_setting('full_page_writes')::bool AS is_durable,
   coalesce((SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user), true) AS bypasses`;
 
@@ -248,15 +262,27 @@ async function readFacts(client: PgClient): Promise<PgServerFacts> {
       `the PostgreSQL database is in ${String(row["encoding"])}: Custody needs one in UTF8`,
     );
   }
+  // A pooler gives out process numbers of its own.
+  const isPooled = client.processID !== row["process"];
+  // It would give the setting to others; transactions name their level themselves.
+  if (!isPooled && row["isolation"] !== "read committed") await setReadCommitted(client);
   return {
     version,
     isReadOnly: row["is_read_only"] === true,
-    // A pooler gives out process numbers of its own.
-    isPooled: client.processID !== row["process"],
+    isPooled,
     bypassesRowSecurity: row["bypasses"] === true,
     isDurable: row["is_durable"] === true,
   };
 }
+
+/** Whatever the server's default: who waited for a lock must see what was committed meanwhile. */
+async function setReadCommitted(client: PgClient): Promise<void> {
+  const group = new StatementGroup([READ_COMMITTED], undefined);
+  client.query(group);
+  await group.results;
+}
+
+const READ_COMMITTED = sql`SELECT set_config('default_transaction_isolation', 'read committed', false)`;
 
 function nameOf(settings: ServerSettings, host: ServerHost): string {
   return describeServer({ ...settings, hosts: [host] });

@@ -51,7 +51,10 @@ export async function migrateSchema(
   };
   if ((await versionNow()) === steps.length && (await isGranted(connection, options))) return;
   try {
-    await connection.run([verbatim("BEGIN"), lockOf(schema)], limit());
+    await connection.run(
+      [verbatim("BEGIN ISOLATION LEVEL READ COMMITTED"), lockOf(schema)],
+      limit(),
+    );
     await connection.script(
       `CREATE SCHEMA IF NOT EXISTS ${pgName(schema)};
        CREATE TABLE IF NOT EXISTS ${table} (version int PRIMARY KEY, made_at timestamptz NOT NULL DEFAULT now())`,

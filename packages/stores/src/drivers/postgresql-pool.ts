@@ -96,6 +96,8 @@ export class ConnectionPool {
   /** Takes a connection back; one that is lost takes the idle ones with it, which lay on the same network. */
   release(use: PgUse, connection: PgConnection): void {
     this.#used.delete(connection);
+    // The next one's statements would run in a transaction that is not theirs.
+    if (connection.isInTransaction === true) connection.destroy();
     if (connection.isLost) this.#drain();
     else if (this.#isClosed) connection.destroy();
     else this.#idle.push({ connection, since: performance.now() });

@@ -54,8 +54,12 @@ export type PgDurability =
 /** A transaction that lasts over several calls of its holder; ends with `commit` or `rollback`, once. */
 export interface PgTransaction {
   readonly session: PgSession;
-  /** @throws StoreError `unavailable` when the answer is lost: it may have been done, or not. */
-  commit(): Promise<void>;
+  /**
+   * Runs the last statements and commits, in one round trip.
+   *
+   * @throws StoreError `unavailable` when the answer is lost: it may have been done, or not.
+   */
+  commit(last?: readonly PgFragment[]): Promise<void>;
   rollback(): Promise<void>;
 }
 
@@ -190,7 +194,7 @@ class PostgresqlServer implements Postgresql {
   ): Promise<Result> {
     const limit = this.#limit(scope, doing);
     return this.#using("transaction", limit, (connection) =>
-      this.#inTransaction(connection, { scope, begin: verbatim("BEGIN"), limit, durability }, work),
+      this.#inTransaction(connection, { scope, begin: BEGIN, limit, durability }, work),
     );
   }
 
@@ -200,14 +204,14 @@ class PostgresqlServer implements Postgresql {
     { durability }: { readonly durability: PgDurability },
   ): Promise<PgTransaction> {
     const limit = this.#limit(scope, doing);
-    const opening = [verbatim("BEGIN"), this.#confine(scope, limit().ms, durability)];
+    const opening = [BEGIN, this.#confine(scope, limit().ms, durability)];
     const connection = await this.#pool.acquire("transaction", limit().ms);
     const session = this.#session(connection, opening, limit);
     return {
       session,
-      commit: async () => {
+      commit: async (last = []) => {
         try {
-          if (!session.isUnused) await endTransaction(connection, "COMMIT", limit());
+          if (!session.isUnused) await endTransaction(connection, [...last, COMMIT], limit());
         } catch (cause) {
           connection.destroy();
           throw cause;
@@ -308,7 +312,7 @@ class PostgresqlServer implements Postgresql {
     const session = this.#session(connection, opening, limit);
     try {
       const result = await work(session);
-      if (!session.isUnused) await endTransaction(connection, "COMMIT", limit());
+      if (!session.isUnused) await endTransaction(connection, [COMMIT], limit());
       return result;
     } catch (cause) {
       await takeBack(connection, session);
@@ -348,12 +352,14 @@ class PostgresqlServer implements Postgresql {
 /** @throws StoreError `unavailable` when the server took back what was to be committed. */
 async function endTransaction(
   connection: PgConnection,
-  statement: "COMMIT" | "ROLLBACK",
+  statements: readonly PgFragment[],
   limit: CallLimit,
 ): Promise<void> {
-  const [result] = await connection.run([verbatim(statement)], limit);
+  // Outside of a transaction the server would answer COMMIT to COMMIT, with no more than a warning.
+  const results =
+    connection.isInTransaction === false ? [] : await connection.run(statements, limit);
   // A transaction in which a statement failed is rolled back by COMMIT without an error.
-  if (result?.tag === statement) return;
+  if (results.length > 0 && results.at(-1)?.tag === statements.at(-1)?.text) return;
   throw new StoreError(
     "unavailable",
     `PostgreSQL could not ${limit.doing}: it took the transaction back`,
@@ -364,12 +370,19 @@ async function endTransaction(
 async function takeBack(connection: PgConnection, session: PgSession): Promise<void> {
   if (connection.isLost || session.isUnused) return;
   try {
-    await endTransaction(connection, "ROLLBACK", { doing: "roll back", ms: ROLLBACK_MS_MAX });
+    await endTransaction(connection, [verbatim("ROLLBACK")], {
+      doing: "roll back",
+      ms: ROLLBACK_MS_MAX,
+    });
   } catch {
     // The caller is told what went wrong first.
     connection.destroy();
   }
 }
+
+// Whatever the server's default: who waited for a lock must see what was committed meanwhile.
+const BEGIN = verbatim("BEGIN ISOLATION LEVEL READ COMMITTED");
+const COMMIT = verbatim("COMMIT");
 
 const SERVER_LEAD_MS = 250;
 const ROLLBACK_MS_MAX = 5_000;

@@ -1,6 +1,7 @@
 import type { DatabaseSync, SQLOutputValue, StatementSync } from "node:sqlite";
 
 import type { Collection } from "../projected-store.ts";
+import { onlyPlacement } from "../collections.ts";
 import { StoreError } from "../errors.ts";
 
 /** A collection that a projection's file holds. */
@@ -94,24 +95,6 @@ export class SqliteCollections {
       name = `${plain}_n${count}`;
     return name;
   }
-}
-
-/** The type and placement of a collection that holds one type. @throws StoreError `refused` otherwise. */
-export function onlyPlacement<Placement>(
-  collection: Collection<Placement>,
-): readonly [string, Placement] {
-  const entries = Object.entries(collection.placements);
-  const [first] = entries;
-  if (first !== undefined && entries.length === 1) return first;
-  throw new StoreError(
-    "refused",
-    `${collection.name} must hold one type here, not ${entries.length}`,
-  );
-}
-
-/** The error for a collection nobody prepared. */
-export function notPrepared({ name, generation }: Collection<unknown>): StoreError {
-  return new StoreError("refused", `${name} generation ${generation} was not prepared`);
 }
 
 function held(row: Record<string, SQLOutputValue>): HeldCollection {

@@ -1,6 +1,6 @@
 import type { PgSession } from "../drivers/postgresql-session.ts";
 import type { PgFragment } from "../drivers/postgresql-sql.ts";
-import type { RowPosition, StoredContent } from "../drivers/sqlite-rows.ts";
+import type { RowPosition, StoredContent } from "../row-pages.ts";
 import type { RecordBatch } from "../record-batch.ts";
 import type { PgSource } from "./postgresql-select.ts";
 
@@ -59,14 +59,3 @@ export const EVERY_ROW: PgRange = {
   toSequence: Number.MAX_SAFE_INTEGER,
   rowsMax: ROWS_READ_MAX,
 };
-
-/** The statements by which a table's rows are seen and written in their own space alone: the second wall. */
-export function confinedTable(sqlName: string): readonly string[] {
-  return [
-    `ALTER TABLE ${sqlName} ENABLE ROW LEVEL SECURITY`,
-    `ALTER TABLE ${sqlName} FORCE ROW LEVEL SECURITY`,
-    // Looked up once a statement, not once a row.
-    `CREATE POLICY custody_space ON ${sqlName}
-      USING (_space = (SELECT current_setting('custody.space', true)))`,
-  ];
-}

@@ -14,7 +14,7 @@ import {
   SQL_TRUE,
   verbatim,
 } from "../drivers/sql-fragment.ts";
-import { cursorOf, cursorParts } from "../drivers/sqlite-rows.ts";
+import { cursorOf, cursorParts } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import type { TablePage, TableQuery } from "./port.ts";
 import { beyondStandIn, cellOf, selectedColumns, storedColumns } from "./postgresql-columns.ts";

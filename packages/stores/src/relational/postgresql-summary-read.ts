@@ -4,7 +4,7 @@ import type { PgSession } from "../drivers/postgresql-session.ts";
 import { bytesArray, sql } from "../drivers/postgresql-sql.ts";
 import type { PgRow } from "../drivers/postgresql-statements.ts";
 import { verbatim } from "../drivers/sql-fragment.ts";
-import type { StoredContent } from "../drivers/sqlite-rows.ts";
+import type { StoredContent } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import { numberCell, textCell } from "./postgresql-columns.ts";
 import type { PgRange } from "./postgresql-relation.ts";

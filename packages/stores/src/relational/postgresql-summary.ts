@@ -6,7 +6,7 @@ import { verbatim } from "../drivers/sql-fragment.ts";
 import { checkNames } from "./column-names.ts";
 import { pgColumn, physicalColumn } from "./postgresql-columns.ts";
 import type { PgColumn, PgColumnType } from "./postgresql-columns.ts";
-import { confinedTable } from "./postgresql-relation.ts";
+import { confinedTable } from "../drivers/postgresql-confinement.ts";
 import type { PgPlace, PgRelation } from "./postgresql-relation.ts";
 import { summaryContents } from "./postgresql-summary-read.ts";
 import { SummaryWriter } from "./postgresql-summary-write.ts";

@@ -4,7 +4,7 @@ import type { PgFragment } from "../drivers/postgresql-sql.ts";
 import type { PgRow } from "../drivers/postgresql-statements.ts";
 import type { Postgresql } from "../drivers/postgresql.ts";
 import { verbatim } from "../drivers/sql-fragment.ts";
-import { onlyPlacement } from "../drivers/sqlite-collections.ts";
+import { onlyPlacement } from "../collections.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection, StoreStatistics } from "../projected-store.ts";
 import type { Delivery, RecordBatch } from "../record-batch.ts";

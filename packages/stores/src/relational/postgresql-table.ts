@@ -4,7 +4,7 @@ import type { PgSession } from "../drivers/postgresql-session.ts";
 import { originalText, pgName, prepared, sql, storedText } from "../drivers/postgresql-sql.ts";
 import type { PgFragment } from "../drivers/postgresql-sql.ts";
 import { verbatim } from "../drivers/sql-fragment.ts";
-import type { RowPosition, StoredContent } from "../drivers/sqlite-rows.ts";
+import type { RowPosition, StoredContent } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import { checkNames } from "./column-names.ts";
 import { compileTable, rowContent } from "./content.ts";
@@ -21,7 +21,7 @@ import {
   storedColumns,
   textCell,
 } from "./postgresql-columns.ts";
-import { confinedTable } from "./postgresql-relation.ts";
+import { confinedTable } from "../drivers/postgresql-confinement.ts";
 import type { PgPlace, PgRange, PgRelation } from "./postgresql-relation.ts";
 import { writeRows } from "./postgresql-table-write.ts";
 import type { TableColumns } from "./postgresql-table-write.ts";

@@ -1,8 +1,8 @@
 import { DigestSums, rowHash } from "../content-form.ts";
 import { sql } from "../drivers/postgresql-sql.ts";
 import { openPostgresql } from "../drivers/postgresql.ts";
-import { pageOfRows, rangeStart } from "../drivers/sqlite-rows.ts";
-import type { RowRange } from "../drivers/sqlite-rows.ts";
+import { pageOfRows, rangeStart } from "../row-pages.ts";
+import type { RowRange } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import type { ServerEngine } from "../server-engine.ts";
 import type { RelationalLimits, RelationalStore, TablePage, TableQuery } from "./port.ts";

@@ -1,10 +1,11 @@
 import type { DatabaseSync } from "node:sqlite";
 
 import type { SqlFragment } from "../drivers/sqlite-fragment.ts";
-import { notPrepared, onlyPlacement, SqliteCollections } from "../drivers/sqlite-collections.ts";
+import { SqliteCollections } from "../drivers/sqlite-collections.ts";
+import { notPrepared, onlyPlacement } from "../collections.ts";
 import type { HeldCollection } from "../drivers/sqlite-collections.ts";
 import { openSqliteFile, sqliteTransaction } from "../drivers/sqlite.ts";
-import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";
+import type { RowRange, StoredContent } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection, CollectionStatistics } from "../projected-store.ts";
 import type { Delivery, RecordBatch } from "../record-batch.ts";

@@ -18,7 +18,7 @@ import {
   verbatim,
 } from "../drivers/sqlite-fragment.ts";
 import type { Comparison, SqlFragment } from "../drivers/sqlite-fragment.ts";
-import { cursorOf, cursorParts } from "../drivers/sqlite-rows.ts";
+import { cursorOf, cursorParts } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import type { TablePage, TableQuery } from "./port.ts";
 import { cellOf } from "./sqlite-columns.ts";

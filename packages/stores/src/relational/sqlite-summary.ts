@@ -5,8 +5,8 @@ import type { Measure, SummaryDeclaration } from "@custody/contract/summary";
 
 import { quoteName, verbatim } from "../drivers/sqlite-fragment.ts";
 import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
-import { rangeStart } from "../drivers/sqlite-rows.ts";
-import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";
+import { rangeStart } from "../row-pages.ts";
+import type { RowRange, StoredContent } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import { checkNames } from "./column-names.ts";
 import { ExactSum } from "./exact-sum.ts";

@@ -4,8 +4,8 @@ import type { RelationalPlacement } from "@custody/contract/placement";
 
 import { quoteName, verbatim } from "../drivers/sqlite-fragment.ts";
 import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
-import { rangeStart } from "../drivers/sqlite-rows.ts";
-import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";
+import { rangeStart } from "../row-pages.ts";
+import type { RowRange, StoredContent } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import { batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";

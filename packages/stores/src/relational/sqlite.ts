@@ -1,7 +1,8 @@
 import { sqliteCall } from "../drivers/sqlite.ts";
 import { fileCalls } from "../drivers/sqlite-calls.ts";
 import type { UseFile } from "../drivers/sqlite-calls.ts";
-import { digestRows, pageOfRows, sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
+import { sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
+import { digestRows, pageOfRows } from "../row-pages.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import { StoreError } from "../errors.ts";
 import type { RelationalLimits, RelationalStore, TablePlacement, TableQuery } from "./port.ts";

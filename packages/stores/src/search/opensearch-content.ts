@@ -1,6 +1,6 @@
 import type { OpensearchCluster } from "../drivers/opensearch.ts";
-import { rangeStart } from "../drivers/sqlite-rows.ts";
-import type { RowPosition, RowRange, StoredContent } from "../drivers/sqlite-rows.ts";
+import { rangeStart } from "../row-pages.ts";
+import type { RowPosition, RowRange, StoredContent } from "../row-pages.ts";
 import type { Scope } from "../scope.ts";
 import { hitsOf } from "./opensearch-answers.ts";
 import type { AnsweredHit } from "./opensearch-answers.ts";

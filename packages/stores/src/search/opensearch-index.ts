@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 
 import type { SearchPlacement } from "@custody/contract/placement";
 
-import { onlyPlacement } from "../drivers/sqlite-collections.ts";
+import { onlyPlacement } from "../collections.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import { compileSearch } from "./content.ts";

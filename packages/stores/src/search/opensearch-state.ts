@@ -1,6 +1,6 @@
 import { memberOf, readFault } from "../drivers/opensearch-errors.ts";
 import type { OpensearchCluster } from "../drivers/opensearch.ts";
-import { notPrepared } from "../drivers/sqlite-collections.ts";
+import { notPrepared } from "../collections.ts";
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
 import { checkpointId, indexDefinition } from "./opensearch-index.ts";

@@ -4,7 +4,7 @@ import { isOverload, mapFault, memberOf, readFault } from "../drivers/opensearch
 import type { OpensearchFault } from "../drivers/opensearch-errors.ts";
 import type { OpensearchCluster } from "../drivers/opensearch.ts";
 import { callMilliseconds } from "../drivers/call-limit.ts";
-import { notPrepared } from "../drivers/sqlite-collections.ts";
+import { notPrepared } from "../collections.ts";
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
 import { documentId } from "./opensearch-index.ts";

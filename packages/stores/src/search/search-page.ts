@@ -2,7 +2,7 @@ import { hash } from "node:crypto";
 
 import { canonicalJson } from "@custody/contract/json";
 
-import { cursorOf, cursorParts } from "../drivers/sqlite-rows.ts";
+import { cursorOf, cursorParts } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import type { SearchMapping } from "./content.ts";
 import type { SearchLimits, SearchPage, SearchQuery } from "./port.ts";

@@ -3,11 +3,12 @@ import type { DatabaseSync } from "node:sqlite";
 import type { SearchPlacement } from "@custody/contract/placement";
 
 import { quoteName } from "../drivers/sqlite-fragment.ts";
-import { numberOf, notPrepared, SqliteCollections } from "../drivers/sqlite-collections.ts";
+import { numberOf, SqliteCollections } from "../drivers/sqlite-collections.ts";
+import { notPrepared } from "../collections.ts";
 import type { HeldCollection } from "../drivers/sqlite-collections.ts";
 import { openSqliteFile, sqliteTransaction } from "../drivers/sqlite.ts";
-import { rangeStart } from "../drivers/sqlite-rows.ts";
-import type { RowRange, StoredContent } from "../drivers/sqlite-rows.ts";
+import { rangeStart } from "../row-pages.ts";
+import type { RowRange, StoredContent } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection, CollectionStatistics } from "../projected-store.ts";
 import type { Delivery, RecordBatch } from "../record-batch.ts";

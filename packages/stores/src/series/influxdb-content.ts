@@ -1,6 +1,6 @@
 import { DigestSums, hashText, rowHash } from "../content-form.ts";
-import { cursorOf, rangeStart } from "../drivers/sqlite-rows.ts";
-import type { RowRange } from "../drivers/sqlite-rows.ts";
+import { cursorOf, rangeStart } from "../row-pages.ts";
+import type { RowRange } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
 import type { BucketDigest, Page, RowDigest } from "../projected-store.ts";
 import { seriesContent } from "./content.ts";

@@ -1,7 +1,7 @@
 import { cell } from "../drivers/influxdb-rows.ts";
 import { openInfluxdb } from "../drivers/influxdb.ts";
 import type { Influxdb } from "../drivers/influxdb.ts";
-import type { RowRange } from "../drivers/sqlite-rows.ts";
+import type { RowRange } from "../row-pages.ts";
 import { spaceOf } from "../drivers/space.ts";
 import type { Collection, StoreStatistics } from "../projected-store.ts";
 import type { RecordBatch } from "../record-batch.ts";

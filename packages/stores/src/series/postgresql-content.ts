@@ -2,7 +2,7 @@ import type { PgSession } from "../drivers/postgresql-session.ts";
 import { originalText, prepared, storedText } from "../drivers/postgresql-sql.ts";
 import type { PgRow } from "../drivers/postgresql-statements.ts";
 import { verbatim } from "../drivers/sql-fragment.ts";
-import type { StoredContent } from "../drivers/sqlite-rows.ts";
+import type { StoredContent } from "../row-pages.ts";
 import { seriesContent } from "./content.ts";
 import type { SeriesPoint } from "./content.ts";
 import { layoutWidth } from "./measurement-layout.ts";

@@ -7,7 +7,7 @@ import type { Postgresql } from "../drivers/postgresql.ts";
 import { verbatim } from "../drivers/sql-fragment.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
-import { confinedTable } from "../relational/postgresql-relation.ts";
+import { confinedTable } from "../drivers/postgresql-confinement.ts";
 import type { Scope } from "../scope.ts";
 import { layoutWidth, onlyPlacements, seriesLayout } from "./measurement-layout.ts";
 import type { SeriesLayout } from "./measurement-layout.ts";
