@@ -29,7 +29,8 @@ import { tenantScope } from "./projection/owner-scope.ts";
 import { ProjectionRunner } from "./projection/projection-runner.ts";
 import type { Projection } from "./projection/projections.ts";
 import { proveLine } from "./proof/prove.ts";
-import { journalEvents, topicsOf } from "./query/journal-events.ts";
+import { journalEvents } from "./query/journal-events.ts";
+import type { JournalEventsParts } from "./query/journal-events.ts";
 import { createExplanations } from "./query/explanations.ts";
 import { createReads, Reads } from "./query/reads.ts";
 import { Readiness } from "./query/readiness.ts";
@@ -38,6 +39,8 @@ import { acceptTypes } from "./records/type-changes.ts";
 import { TypeRegistry } from "./records/type-registry.ts";
 import type { Runtime } from "./runtime.ts";
 import type { Stores } from "./stores.ts";
+import { EventPublisher } from "./stream/event-publisher.ts";
+import { createStreaming } from "./stream/streaming.ts";
 import { verifyJournals } from "./verify/verify-journal.ts";
 
 /** What an installation is made of. */
@@ -115,18 +118,18 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     ...(onProjected === undefined ? {} : { onProgress: onProjected }),
     ...(onNotice === undefined ? {} : { onNotice }),
   });
-  const onCommit = (scope: Scope, receipt: Receipt): void =>
-    runner.notify(scope, new Set(receipt.entries.map(({ type }) => type)));
-  const journal = new Journal({
-    registry,
-    store: journalStore,
-    lines,
+  const { publisher, stream } = eventsOut(parts, {
+    stores,
+    journal: journalStore,
     reader,
-    keys,
-    sealer,
-    runtime,
-    onCommit,
+    registry,
   });
+  const onCommit = (scope: Scope, receipt: Receipt): void => {
+    const types = new Set(receipt.entries.map(({ type }) => type));
+    for (const follower of [runner, publisher]) follower.notify(scope, types);
+  };
+  const writing = { registry, store: journalStore, lines, reader, keys, sealer, runtime };
+  const journal = new Journal({ ...writing, onCommit });
   const collected = { journal: journalStore, blob, lines, reader, runtime };
   const accept = typeAcceptor(collected, registry, settings.acceptLoss);
   const context = {
@@ -141,9 +144,12 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     lines,
     reader,
     runner,
+    publisher,
+    stream,
     sealer,
     accept,
     isSealed,
+    decider: new CommitDecider(writing),
     audit: new AuditLog(journal, runtime),
     readiness: new Readiness({
       runner,
@@ -154,6 +160,7 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     }),
     originals: new OriginalFiles({ blob: () => stores.blob(), keys, runtime, isSealed }),
   };
+  publisher.begin();
   return assemble(context);
 }
 
@@ -166,6 +173,20 @@ function watchedStores({
   const { journal } = stores;
   const slowCalls = new SlowCalls({ journal, clock: runtime.clock, slowMs: settings.slowMs });
   return { stores: slowCalls.watch(stores), slowCalls };
+}
+
+/** The stream over the journal's events, and what tells them to it where it is a server. */
+function eventsOut(
+  { runtime, onNotice }: CustodyParts,
+  { stores, ...from }: JournalEventsParts & Pick<Context, "stores">,
+): Pick<Context, "publisher" | "stream"> {
+  const source = journalEvents(from);
+  const stream = (): ReturnType<Stores["stream"]> => stores.stream(source);
+  const notices = onNotice === undefined ? {} : { onNotice };
+  return {
+    publisher: new EventPublisher({ ...from, source, stream, runtime, ...notices }),
+    stream,
+  };
 }
 
 /** What reads and seals the journal's lines. */
@@ -208,6 +229,9 @@ type Context = Omit<CustodyParts, "onProjected"> & {
   readonly lines: LineStore;
   readonly reader: JournalReader;
   readonly runner: ProjectionRunner;
+  readonly publisher: EventPublisher;
+  readonly stream: () => ReturnType<Stores["stream"]>;
+  readonly decider: CommitDecider;
   readonly sealer: ReturnType<typeof fieldSealer>;
   readonly accept: (scope: Scope) => Promise<void>;
   readonly isSealed: boolean;
@@ -232,15 +256,14 @@ function assemble(context: Context): Custody {
   };
 }
 
-async function close({ runner, stores, keys }: Context): Promise<void> {
-  await runner.close();
+async function close({ runner, publisher, stores, keys }: Context): Promise<void> {
+  await Promise.all([runner.close(), publisher.close()]);
   await stores[Symbol.asyncDispose]();
   await keys[Symbol.asyncDispose]();
 }
 
 function writing(context: Context): Pick<Custody, "commit" | "import" | "blob"> {
-  const { audit, originals, accept, journalWriter, registry } = context;
-  const decider = new CommitDecider({ ...context, store: context.journal });
+  const { audit, originals, accept, journalWriter, registry, decider } = context;
   return {
     commit: async (scope, parts, options) => {
       await accept(scope);
@@ -271,19 +294,10 @@ function writing(context: Context): Pick<Custody, "commit" | "import" | "blob"> 
   };
 }
 
-function signalling(context: Context): Pick<Custody, "events" | "queue" | "cache"> {
-  const { stores, registry } = context;
-  const stream = (): ReturnType<Stores["stream"]> => stores.stream(journalEvents(context));
+function signalling(context: Context): Pick<Custody, "events" | "consume" | "queue" | "cache"> {
+  const { stores } = context;
   return {
-    events: {
-      topics: () => topicsOf(registry),
-      read: async (scope, topic, { after = "0", limit = 100 } = {}) =>
-        (await stream()).read(tenantScope(scope), topic, { after, limit }),
-      poll: async (scope, topic, group, limit = 100) =>
-        (await stream()).poll(tenantScope(scope), topic, group, limit),
-      acknowledge: async (scope, topic, group, offset) =>
-        (await stream()).acknowledge(tenantScope(scope), topic, group, offset),
-    },
+    ...createStreaming(context),
     queue: () => stores.queue(),
     cache: () => stores.cache(),
   };
@@ -326,10 +340,11 @@ function operating(
   | "compact"
   | "slowCalls"
 > {
-  const { audit, runner, accept, answers } = context;
+  const { audit, runner, publisher, accept, answers } = context;
   return {
     engines: async () => {
-      await context.stores.stream(journalEvents(context));
+      // Its health says why it cannot be opened.
+      await context.stream().catch(() => undefined);
       return reportEngines(context.stores);
     },
     slowCalls: (scope) => context.slowCalls.list(tenantScope(scope)),
@@ -337,7 +352,8 @@ function operating(
     types: (scope) => describeTypes(context, scope),
     catchUp: async (scope, roles) => {
       await accept(scope);
-      await runner.catchUp(scope, roles === undefined ? {} : { roles });
+      const told = roles === undefined ? publisher.catchUp(scope) : undefined;
+      await Promise.all([runner.catchUp(scope, roles === undefined ? {} : { roles }), told]);
     },
     rebuild: (scope, roles) =>
       audit.around(scope, { action: "rebuild", resource: roles.join(" ") }, async () => {

@@ -29,6 +29,8 @@ import type {
   TypeInfo,
 } from "./reports.ts";
 import type { SlowCall } from "./query/slow-calls.ts";
+import type { ConsumeOptions, ConsumeReport } from "./stream/consume.ts";
+import type { ConsumeSource } from "./stream/positions.ts";
 import type { ProjectedRole } from "./stores.ts";
 
 /** A point in a tenant's journal to have been reached before an answer is given: a receipt or a sequence. */
@@ -216,6 +218,11 @@ export interface Custody extends AsyncDisposable {
     ): Promise<readonly StreamEvent[]>;
     acknowledge(scope: Scope, topic: string, group: string, offset: string): Promise<void>;
   };
+  /**
+   * Reads a topic that others write into commits, until the signal or the number of messages ends it.
+   * Each message's records are committed once, and with them how far the topic was read.
+   */
+  consume(scope: Scope, source: ConsumeSource, options?: ConsumeOptions): Promise<ConsumeReport>;
   /** Tasks by priority, with leases, retries and schedules. */
   queue(): Promise<Queue>;
   /** Bytes, counters and rate limits that may vanish at any moment. */
@@ -238,7 +245,10 @@ export interface Custody extends AsyncDisposable {
   /** The newest reads that took long, at most 200 a tenant, newest first; without the values asked for. */
   slowCalls(scope: Scope): Promise<readonly SlowCall[]>;
 
-  /** Brings projections of the given roles to the journal's present end. */
+  /**
+   * Brings projections of the given roles to the journal's present end. Without roles, events are also
+   * told to a stream that is a server; one that cannot be reached is not waited for.
+   */
   catchUp(scope: Scope, roles?: readonly ProjectedRole[]): Promise<void>;
   rebuild(
     scope: Scope,

@@ -25,6 +25,8 @@ export interface RoleStatus {
   /** What of it is encrypted at rest by Custody, in words. */
   readonly encrypted: string;
   readonly condition: "ok" | "lagging" | "waiting" | "failed" | "closed";
+  /** Why a stream is waited for, or has refused an event. */
+  readonly reason?: string;
   readonly projections: readonly ProjectionStatus[];
 }
 

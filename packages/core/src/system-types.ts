@@ -74,5 +74,29 @@ export const rejectedInputs: RecordType = defineRecordType({
   placements: { document: { indexes: [["sha256"]] } },
 });
 
+/** How far a topic was committed: written with the records of its messages, in one commit. */
+export const streamPositions: RecordType = defineRecordType({
+  name: "custody/stream_positions",
+  version: 1,
+  title: "How far a partition of a topic was read into the journal",
+  mode: "versioned",
+  schema: z.object({
+    id: z.string(),
+    topic: z.string(),
+    partition: z.number(),
+    type: z.string(),
+    next_offset: z.number(),
+    committed_at: z.string(),
+  }),
+  id: { field: "id" },
+  observedAt: "committed_at",
+  placements: { document: { indexes: [["topic"]] } },
+});
+
 /** The record types core itself writes. */
-export const SYSTEM_TYPES: readonly RecordType[] = [auditLogs, sourceFiles, rejectedInputs];
+export const SYSTEM_TYPES: readonly RecordType[] = [
+  auditLogs,
+  sourceFiles,
+  rejectedInputs,
+  streamPositions,
+];

@@ -8,12 +8,14 @@ import type { ProjectionStatus, RoleStatus, TenantStatus } from "../reports.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
 import type { ProjectionPlan } from "../projection/projections.ts";
 import { PROJECTED_ROLES } from "../stores.ts";
+import type { EventPublisher } from "../stream/event-publisher.ts";
 import type { ProjectedRole, Stores } from "../stores.ts";
 
 export interface StatusParts {
   readonly journal: JournalStore;
   readonly stores: Stores;
   readonly runner: ProjectionRunner;
+  readonly publisher: EventPublisher;
   readonly isSealed: boolean;
 }
 
@@ -43,7 +45,8 @@ async function roleStatus(parts: StatusParts, scope: Scope, role: StoreRole): Pr
   };
   if (isProjected(role)) return projectedStatus(parts, scope, role, base);
   const { records, bytes } = await usage(parts, scope, role);
-  return { ...base, records, bytes, condition: "ok" };
+  if (role !== "stream") return { ...base, records, bytes, condition: "ok" };
+  return { ...base, records, bytes, ...(await parts.publisher.state(scope)) };
 }
 
 type BaseStatus = Omit<RoleStatus, "records" | "bytes" | "condition">;
@@ -145,7 +148,7 @@ async function usage(
       return { records: entries, bytes };
     }
     case "stream":
-      // A cursor over the journal: its events are the journal's entries and take no room of their own.
+      // Its events are the journal's entries; what a server keeps of them is its own affair.
       return { records: (await parts.journal.head(scope))?.sequence ?? 0, bytes: 0 };
     default:
       return { records: 0, bytes: 0 };

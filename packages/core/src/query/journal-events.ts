@@ -22,7 +22,7 @@ const ENTRIES_PER_STEP = 64;
  */
 export function journalEvents(parts: JournalEventsParts): EventSource {
   return async (scope, topic, { after, limit }) => {
-    const types = topicTypes(parts.registry, topic);
+    const types = typesOfTopic(parts.registry, topic);
     if (types.length === 0) return [];
     const [sequence, ordinal] = parseOffset(after);
     const events: StreamEvent[] = [];
@@ -52,7 +52,8 @@ export function topicsOf(registry: TypeRegistry): readonly string[] {
   return [...new Set(topics)].sort();
 }
 
-function topicTypes(registry: TypeRegistry, topic: string): readonly string[] {
+/** The types that are told on a topic. */
+export function typesOfTopic(registry: TypeRegistry, topic: string): readonly string[] {
   return registry
     .all()
     .filter(({ declaration }) => declaration.placements.stream?.topic === topic)

@@ -4,12 +4,15 @@ import { Command, Option } from "commander";
 
 import { addAnalysisCommands } from "./commands/aggregate.ts";
 import { addBlobCommands } from "./commands/blob.ts";
+import { addConsumeCommand } from "./commands/consume.ts";
+import { addEventCommands } from "./commands/events.ts";
 import { addGraphCommands } from "./commands/graph.ts";
 import { addImportCommand } from "./commands/import.ts";
 import { addInitCommands } from "./commands/init.ts";
 import { addMaintenanceCommands } from "./commands/maintain.ts";
 import { addProofCommands } from "./commands/proof.ts";
 import { addQuarantineCommands } from "./commands/quarantine.ts";
+import { addQueueCommands } from "./commands/queue.ts";
 import { addReadCommands } from "./commands/read.ts";
 import { addSearchCommand } from "./commands/search.ts";
 import { addSeriesCommand } from "./commands/series.ts";
@@ -41,6 +44,7 @@ export function buildProgram(context: CommandContext): Command {
   program.commandsGroup("Begin:");
   addInitCommands(program, context);
   addImportCommand(program, context);
+  addConsumeCommand(program, context);
   program.commandsGroup("Ask:");
   addReadCommands(program, context);
   addSearchCommand(program, context);
@@ -56,6 +60,8 @@ export function buildProgram(context: CommandContext): Command {
   addEngineCommands(program, context);
   addMaintenanceCommands(program, context);
   addQuarantineCommands(program, context);
+  addEventCommands(program, context);
+  addQueueCommands(program, context);
   return program;
 }
 

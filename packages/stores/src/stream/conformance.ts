@@ -53,6 +53,7 @@ export function describeStream(engine: string, open: () => Promise<StreamFixture
     afterEach(() => current.fixture[Symbol.asyncDispose]());
 
     describeReading(current);
+    describeIntake(current);
     describeGroups(current);
     describeBounds(current);
     describeReopening(current);
@@ -126,6 +127,17 @@ function describeReading(current: Current): void {
       (cause: unknown) => (cause as StoreError).code,
     );
     expect(outcome).toBe(isJournalCursor ? "unsupported" : "told");
+  });
+}
+
+/** What an engine takes in is proven beside it; here, that it says so when it takes nothing. */
+function describeIntake(current: Current): void {
+  test("without an intake, reading evidence is refused as unsupported; with one, so is a topic that is not there", async () => {
+    const { stream } = current;
+    const code = stream.capabilities.hasIntake ? "refused" : "unsupported";
+    const request = { positions: [], messagesMax: 1, bytesMax: 1_000, waitMs: 0 };
+    await expect(stream.partitions(scope, "nobody.made.this")).rejects.toMatchObject({ code });
+    await expect(stream.fetch(scope, "nobody.made.this", request)).rejects.toMatchObject({ code });
   });
 }
 

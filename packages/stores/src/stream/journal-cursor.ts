@@ -4,6 +4,7 @@ import { openSqliteFile, sqliteCall, sqliteTransaction } from "../drivers/sqlite
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
+import { checkGroup, checkPage, STREAM_LIMITS } from "./limits.ts";
 import type { EventSource, EventStream, StreamEvent } from "./port.ts";
 
 export interface JournalStreamOptions {
@@ -13,7 +14,6 @@ export interface JournalStreamOptions {
   readonly source: EventSource;
 }
 
-const LIMITS = { pageMax: 10_000, groupLengthMax: 255 } as const;
 const BEGINNING = "0";
 
 // `place_key` is the offset padded so that text order is number order; see `offsetKey`.
@@ -50,8 +50,8 @@ function openCursorFile(path: string): DatabaseSync {
 class JournalStream implements EventStream {
   readonly role = "stream";
   readonly engine = "journal";
-  readonly capabilities = { isJournalCursor: true } as const;
-  readonly limits = LIMITS;
+  readonly capabilities = { isJournalCursor: true, hasIntake: false } as const;
+  readonly limits = STREAM_LIMITS;
   readonly #files: TenantFiles<DatabaseSync>;
   readonly #source: EventSource;
 
@@ -107,6 +107,14 @@ class JournalStream implements EventStream {
     );
   }
 
+  partitions(): Promise<never> {
+    return noIntake();
+  }
+
+  fetch(): Promise<never> {
+    return noIntake();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#files.closeAll();
   }
@@ -131,6 +139,12 @@ class JournalStream implements EventStream {
   }
 }
 
+function noIntake(): Promise<never> {
+  return Promise.reject(
+    new StoreError("unsupported", "nothing comes in through a cursor over the journal; use Kafka"),
+  );
+}
+
 /** A text that orders as the offset's numbers do, one after another. */
 function offsetKey(offset: string): string {
   if (!/^\d{1,20}(?:\.\d{1,20}){0,3}$/.test(offset)) {
@@ -140,21 +154,4 @@ function offsetKey(offset: string): string {
     .split(".")
     .map((number) => number.padStart(20, "0"))
     .join(".");
-}
-
-function checkPage(limit: number): void {
-  if (!Number.isInteger(limit) || limit < 1) {
-    throw new StoreError("refused", "a page has a whole number of 1 or more events");
-  }
-  if (limit > LIMITS.pageMax) {
-    throw new StoreError("limit", `a page has at most ${LIMITS.pageMax} events`);
-  }
-}
-
-function checkGroup(group: string): void {
-  if (group.length > LIMITS.groupLengthMax) {
-    throw new StoreError("limit", `a group's name has at most ${LIMITS.groupLengthMax} characters`);
-  }
-  if (group.length > 0 && group.isWellFormed() && !group.includes("\0")) return;
-  throw new StoreError("refused", "a group needs a name without NUL or lone surrogates");
 }

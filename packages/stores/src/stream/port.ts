@@ -1,4 +1,5 @@
 import type { Scope } from "../scope.ts";
+import type { EvidenceIntake } from "./intake.ts";
 
 /**
  * Stream: domain events, told at least once, in order for each key.
@@ -7,12 +8,14 @@ import type { Scope } from "../scope.ts";
  * topic independently and go on from what they acknowledged. The embedded engine is a cursor over
  * the journal and stores nothing but the groups' offsets.
  */
-export interface EventStream extends AsyncDisposable {
+export interface EventStream extends EvidenceIntake, AsyncDisposable {
   readonly role: "stream";
   readonly engine: string;
   readonly capabilities: {
     /** True when events come from the journal itself, so that `publish` is not needed. */
     readonly isJournalCursor: boolean;
+    /** True when evidence can be read from topics that others write: {@link EvidenceIntake}. */
+    readonly hasIntake: boolean;
   };
   readonly limits: { readonly pageMax: number; readonly groupLengthMax: number };
 

@@ -36,6 +36,8 @@ export async function produceKafka(
   const producer = new Producer<string, string | Buffer, string, string>({
     clientId: "test",
     bootstrapBrokers: [brokerOf(server)],
+    // A new topic's partitions may take a message twice from one that is not, when it resends.
+    idempotent: true,
     serializers: {
       key: (key) => (key === undefined ? undefined : Buffer.from(key)),
       value: (value) => (value === undefined ? undefined : Buffer.from(value)),

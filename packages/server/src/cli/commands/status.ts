@@ -88,9 +88,12 @@ function renderStatus({ paint, terminal, settings }: Session, status: TenantStat
   ].join("\n");
 }
 
-/** One line for each projection that is not what it should be. */
+/** One line for each store and each projection that is not what it should be. */
 function troubles({ roles }: TenantStatus): readonly string[] {
-  return Object.entries(roles).flatMap(([role, { projections }]) =>
+  const stores = Object.entries(roles).flatMap(([role, { condition, reason }]) =>
+    reason === undefined ? [] : [visibleText(`${role} is ${condition}: ${reason}`)],
+  );
+  const projected = Object.entries(roles).flatMap(([role, { projections }]) =>
     projections.flatMap(({ name, condition, reason, quarantined }) => {
       const lines: string[] = [];
       if (condition === "failed" || condition === "waiting") {
@@ -104,6 +107,7 @@ function troubles({ roles }: TenantStatus): readonly string[] {
       return lines;
     }),
   );
+  return [...stores, ...projected];
 }
 
 async function showTypes(session: Session, name: string | undefined): Promise<void> {
