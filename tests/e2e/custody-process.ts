@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { onTestFinished } from "vitest";
@@ -20,8 +21,8 @@ export interface Ended {
   readonly errors: string;
 }
 
-/** A data directory of its own, and the command line on it. */
-export interface Installation {
+/** A data directory of its own, on embedded engines or on servers, and the command line on it. */
+export interface Installation extends Damages {
   readonly directory: string;
   readonly data: string;
   readonly keyFile: string;
@@ -31,6 +32,16 @@ export interface Installation {
   readonly ask: (...words: readonly string[]) => Promise<unknown>;
   /** Starts one command and answers at once. */
   readonly start: (words: readonly string[]) => { child: ChildProcess; ended: Promise<Ended> };
+}
+
+/** What an installation suffers past Custody, where its evidence and its stores lie. */
+export interface Damages {
+  /** Alters a byte of the first segment; answers the segment's name. */
+  readonly alterSegment: (at: number) => Promise<string>;
+  /** Takes the document store away, with all it holds. */
+  readonly loseDocuments: () => Promise<void>;
+  /** Waits until an import that was started writes to the blob store. */
+  readonly untilImporting: () => Promise<void>;
 }
 
 export interface RunOptions {
@@ -43,10 +54,20 @@ export function example(name: string): string {
   return join(CHECKOUT, "examples/evidence", name);
 }
 
-/** Makes a directory that is removed after the test (or, asked for in `beforeAll`, after the file's tests). */
-export async function makeInstallation(
-  onEnd: (remove: () => Promise<void>) => void = onTestFinished,
-): Promise<Installation> {
+/** Calls what is given when the test ends, or the file's tests when it is made in `beforeAll`. */
+export type OnEnd = (end: () => Promise<void>, timeoutMs?: number) => void;
+
+/** Makes an installation on embedded engines. */
+export async function makeInstallation(onEnd: OnEnd = onTestFinished): Promise<Installation> {
+  const program = await makeProgram(onEnd, {});
+  return { ...program, ...damagesToFiles(program.data) };
+}
+
+/** Makes a directory that is removed in the end, and runs the command line with these variables. */
+export async function makeProgram(
+  onEnd: OnEnd,
+  variables: Readonly<Record<string, string>>,
+): Promise<Omit<Installation, keyof Damages>> {
   const directory = await mkdtemp(join(tmpdir(), "custody-e2e-"));
   onEnd(() => rm(directory, { recursive: true, force: true }));
   const data = join(directory, "data");
@@ -56,6 +77,7 @@ export async function makeInstallation(
     HOME: directory,
     CUSTODY_DATA: data,
     CUSTODY_KEY_FILE: keyFile,
+    ...variables,
   };
   const start = (
     words: readonly string[],
@@ -100,4 +122,41 @@ function ending(child: ChildProcess): Promise<Ended> {
       }),
     );
   });
+}
+
+function damagesToFiles(data: string): Damages {
+  return {
+    alterSegment: async (at) => {
+      const names = await readdir(data, { recursive: true });
+      const segment = names.find((name) => name.endsWith(".segment")) ?? "no segment";
+      const bytes = await readFile(join(data, segment));
+      bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+      await writeFile(join(data, segment), bytes);
+      return segment;
+    },
+    loseDocuments: () => rm(join(data, "tenants/default/document.sqlite")),
+    // The original is sealed into the blob store while it is read.
+    untilImporting: () => untilExists(join(data, "tenants/default/blobs")),
+  };
+}
+
+/** Waits until a file is there. */
+export async function untilExists(path: string): Promise<void> {
+  await until(path, async () => {
+    await access(path);
+    return true;
+  });
+}
+
+const WAIT_MS = 20_000;
+const LOOK_MS = 5;
+
+/** Looks until something is so; a look that fails is as good as one that finds nothing. */
+export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + WAIT_MS;
+  while (Date.now() < end) {
+    if (await isSo().catch(() => false)) return;
+    await pause(LOOK_MS);
+  }
+  throw new Error(`waited ${WAIT_MS} ms for ${what}`);
 }

@@ -171,6 +171,10 @@ export class ProjectionRunner {
     // What has no record yet is made when it is first read or written.
     if ((await this.#parts.journal.lastSequence(scope, plan.types)) === 0) return;
     const projector = await this.active(scope, plan);
+    // An empty store may have taken the place of the one that the journal remembers as made ready.
+    if (plan.role === "analytics" && (await projector.checkpoint()) === 0) {
+      await this.#prepareFirst(scope, projector.projection);
+    }
     await projector.catchUp();
     const state = await this.#generations(scope, plan);
     if (state.building !== undefined) await this.#finishBuild(scope, plan);
@@ -204,13 +208,12 @@ export class ProjectionRunner {
     const wanted = nextGenerations(stored, plan);
     if (wanted !== stored) {
       await writeGenerations(journal, scope, plan, wanted);
-      if (stored === undefined) await this.#prepareFirst(scope, plan, wanted);
+      if (stored === undefined) await this.#prepareFirst(scope, projectionAt(plan, wanted.active));
     }
     return wanted;
   }
 
-  async #prepareFirst(scope: Scope, plan: ProjectionPlan, state: GenerationState): Promise<void> {
-    const projection = projectionAt(plan, state.active);
+  async #prepareFirst(scope: Scope, projection: Projection): Promise<void> {
     const store = await this.store(projection);
     await store.prepare(tenantScope(scope), projection.collection);
     await this.#publish(scope, projection);

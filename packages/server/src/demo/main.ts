@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { parseArgs } from "node:util";
 
 import { initCustody, openCustody } from "../compose.ts";
 import { faultOf } from "../cli/fault.ts";
@@ -6,6 +7,8 @@ import { formatDuration } from "../cli/output/quantity.ts";
 import { processTerminal } from "../cli/terminal.ts";
 import { prepareDirectory, shownPath } from "./demo-directory.ts";
 import type { DemoDirectory } from "./demo-directory.ts";
+import { embeddedEngines, exportsOf, serversOf } from "./demo-engines.ts";
+import type { DemoEngines } from "./demo-engines.ts";
 import { importEvidence } from "./import-evidence.ts";
 import type { Demo } from "./import-evidence.ts";
 import { createNarrator } from "./narrator.ts";
@@ -13,14 +16,20 @@ import type { Narrator } from "./narrator.ts";
 import { askBlobStore, askCache, askQueue, askStream } from "./other-stores.ts";
 import { pickRecord, proveRecord, showTrace } from "./proving.ts";
 import { QUESTIONS } from "./questions.ts";
+import { replaceStores } from "./replacing.ts";
 import { canonical, deleteStores, rebuildStores } from "./taking-away.ts";
-import { alterOneByte } from "./tampering.ts";
+import { alterOneByte, alterOneObject } from "./tampering.ts";
 
 const scope = { tenant: "default", actor: "user:demo", deadline: Infinity };
 
 /** Tells the whole story in a directory of its own. */
-async function tell(directory: DemoDirectory, narrator: Narrator): Promise<void> {
+async function tell(
+  directory: DemoDirectory,
+  demoEngines: DemoEngines,
+  narrator: Narrator,
+): Promise<void> {
   const { data: dataDirectory, keyFile } = directory;
+  const { engines, replaced } = demoEngines;
   await narrator.say(
     "Custody keeps security evidence. Every record is committed once, to a journal whose entries are chained\n" +
       "by hash, and is then read into ten kinds of store. This shows what that is good for.",
@@ -35,8 +44,9 @@ async function tell(directory: DemoDirectory, narrator: Narrator): Promise<void>
 
   const answers = new Map<string, string>();
   {
-    await using custody = await openCustody({ dataDirectory, keyFile });
+    await using custody = await openCustody({ dataDirectory, keyFile, engines });
     const demo = { custody, scope, narrator };
+    if (demoEngines.areServers) await showServers(demo);
     await narrator.chapter(
       "Evidence goes in: real output of real tools, and the history of this repository",
     );
@@ -50,13 +60,33 @@ async function tell(directory: DemoDirectory, narrator: Narrator): Promise<void>
     await proveRecord(demo, record, directory);
   }
   await narrator.chapter("The stores are lost");
-  await deleteStores(directory, { narrator });
+  if (demoEngines.areServers) await replaceStores(demoEngines, { narrator });
+  else await deleteStores(directory, { narrator });
   {
-    await using custody = await openCustody({ dataDirectory, keyFile });
+    await using custody = await openCustody({ dataDirectory, keyFile, engines: replaced });
     await rebuildStores({ custody, scope, narrator }, answers);
   }
   await narrator.chapter("Somebody alters the evidence");
-  await alterOneByte(directory, { scope, narrator });
+  if (demoEngines.areServers) await alterOneObject({ directory, replaced, scope, narrator });
+  else await alterOneByte(directory, { scope, narrator });
+}
+
+async function showServers({ custody, narrator }: Demo): Promise<void> {
+  await narrator.say("\n  Every role is played by a server:");
+  const engines = await custody.engines();
+  await narrator.table(
+    ["role", "server", "version", ""],
+    engines.map(({ role, product, version = "", trouble = "" }) => [
+      { text: role, style: "name" },
+      product,
+      version,
+      { text: trouble, style: "bad" },
+    ]),
+  );
+  await narrator.check(
+    "each of the ten answers",
+    engines.length === 10 && engines.every(({ version }) => version !== undefined),
+  );
 }
 
 async function askEverything(demo: Demo, answers: Map<string, string>): Promise<void> {
@@ -70,11 +100,23 @@ async function askEverything(demo: Demo, answers: Map<string, string>): Promise<
   await askCache(demo);
 }
 
-async function sayGoodbye(directory: DemoDirectory, narrator: Narrator): Promise<void> {
+async function sayGoodbye(
+  directory: DemoDirectory,
+  { areServers, isKept, replaced }: DemoEngines,
+  narrator: Narrator,
+): Promise<void> {
+  if (areServers && !isKept) {
+    await narrator.say(
+      "\nWhat it kept on the servers is dropped now. With --keep it stays, and this prints the variables\n" +
+        "CUSTODY_<ROLE>_URL by which `npx custody` goes on with it.",
+    );
+    return;
+  }
   await narrator.say(
     [
       "\nGo on with it:",
       `  export CUSTODY_DATA=${shownPath(directory.data)} CUSTODY_KEY_FILE=${shownPath(directory.keyFile)}`,
+      ...exportsOf(replaced),
       "  npx custody status",
       "  npx custody find redteam/session_evidence --where probe=web_injection.TaskXSS --limit 3",
       "  npx custody search redteam/session_evidence 'ignore instructions' --facet model",
@@ -88,13 +130,21 @@ const terminal = processTerminal();
 const narrator = createNarrator(terminal);
 const startedAt = performance.now();
 try {
-  const directory = await prepareDirectory(resolve(process.argv[2] ?? "custody-demo"));
-  await tell(directory, narrator);
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      engines: { type: "boolean", default: false },
+      keep: { type: "boolean", default: false },
+    },
+  });
+  const demoEngines = values.engines ? serversOf(terminal, values.keep) : embeddedEngines;
+  const directory = await prepareDirectory(resolve(positionals[0] ?? "custody-demo"));
+  await tell(directory, demoEngines, narrator);
   const { held, broken } = narrator.checks();
   await narrator.say(
     `\n${held} of ${held + broken} checks held, in ${formatDuration(performance.now() - startedAt)}.`,
   );
-  if (broken === 0) await sayGoodbye(directory, narrator);
+  if (broken === 0) await sayGoodbye(directory, demoEngines, narrator);
   process.exitCode = broken === 0 ? 0 : 1;
 } catch (error) {
   const fault = faultOf(error);

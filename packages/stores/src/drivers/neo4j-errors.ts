@@ -31,6 +31,12 @@ export function isSchemaThere(cause: unknown): boolean {
   return cause instanceof Error && "code" in cause && SCHEMA_THERE.has(String(cause.code));
 }
 
+/** Whether the server ended a transaction because it and another waited for each other. */
+export function isDeadlock(cause: unknown): boolean {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  return code === "Neo.TransientError.Transaction.DeadlockDetected";
+}
+
 /**
  * Checks what a server calls itself: `Neo4j/5.26.30`.
  *

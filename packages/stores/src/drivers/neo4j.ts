@@ -6,7 +6,7 @@ import type { Scope } from "../scope.ts";
 import type { EngineHealth } from "../server-engine.ts";
 import { callMilliseconds } from "./call-limit.ts";
 import { loadClientLibrary } from "./client-library.ts";
-import { checkNeo4jVersion, isSchemaThere, mapNeo4jError } from "./neo4j-errors.ts";
+import { checkNeo4jVersion, isDeadlock, isSchemaThere, mapNeo4jError } from "./neo4j-errors.ts";
 import { Neo4jSession } from "./neo4j-session.ts";
 import type { Neo4jSettings } from "./neo4j-settings.ts";
 import { Neo4jSlots } from "./neo4j-slots.ts";
@@ -33,6 +33,8 @@ const FETCH_SIZE = 1_000;
 const LIVENESS_MS = 15_000;
 // A server that runs answers a reset at once; one that has not by then is taken to be gone.
 const RESET_MS = 500;
+// A second deadlock over one constraint was never seen; a third would be a fault of another kind.
+const DEFINE_ATTEMPTS = 3;
 
 /**
  * A Neo4j server, or a cluster: a pool of connections, and calls that each end within their time.
@@ -86,10 +88,15 @@ export class Neo4jServer implements AsyncDisposable {
   /** Makes or drops an index or a constraint; what is there already is no error. */
   async define(call: Neo4jCall, statement: string): Promise<void> {
     await this.#within(call, "WRITE", async (session, timeMs) => {
-      try {
-        await session.run(statement, {}, { timeout: timeMs });
-      } catch (cause) {
-        if (!isSchemaThere(cause)) throw cause;
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          await session.run(statement, {}, { timeout: timeMs });
+          return;
+        } catch (cause) {
+          if (isSchemaThere(cause)) return;
+          // Of two that make a constraint for one label at once, the server ends one.
+          if (attempt === DEFINE_ATTEMPTS || !isDeadlock(cause)) throw cause;
+        }
       }
     });
   }
