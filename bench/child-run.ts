@@ -24,7 +24,7 @@ const CUSTODY_ENVIRONMENT = { MALLOC_ARENA_MAX: "2" };
 
 /** Runs a program of this benchmark in a fresh process, so that memory and warm-up are its own. */
 export async function runChild(program: string, request: RunRequest): Promise<ChildRun> {
-  const isBaseline = program.includes("/baseline/");
+  const isBaseline = /\/(?:baseline|servers)\//.test(program);
   const flags = ["--conditions=source", "--disable-warning=ExperimentalWarning"];
   const child = fork(new URL(program, import.meta.url), [JSON.stringify(request)], {
     execArgv: isBaseline ? flags : [...flags, ...CUSTODY_FLAGS],

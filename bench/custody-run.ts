@@ -2,14 +2,10 @@
 import { join } from "node:path";
 
 import { initCustody, openCustody } from "@custody/server/compose";
-import type { Custody } from "@custody/core/custody";
 
-import { SCOPE, TYPE } from "./custody-scope.ts";
-import { lineBatches, parsedLines } from "./record-lines.ts";
-import { answer, BATCH_RECORDS, runRequest } from "./run-request.ts";
-
-// Commits in flight: while one is being made durable the next are checked, hashed and compressed.
-const COMMITS_UNDER_WAY = 4;
+import { commitAll } from "./commit-all.ts";
+import { SCOPE } from "./custody-scope.ts";
+import { answer, runRequest } from "./run-request.ts";
 
 const { input, directory } = runRequest();
 const place = { dataDirectory: join(directory, "data"), keyFile: join(directory, "root.key") };
@@ -18,7 +14,7 @@ const custody = await openCustody(place);
 
 const begun = performance.now();
 const since = (start: number): number => (performance.now() - start) / 1_000;
-const committed = await commitAll(custody);
+const committed = await commitAll(custody, input);
 const acknowledgedSeconds = since(begun);
 process.send?.({ phase: "acknowledged", acknowledgedSeconds });
 await custody.catchUp(SCOPE);
@@ -49,21 +45,3 @@ answer({
     .map(({ role, name, records, differences }) => ({ role, name, records, differences })),
   quarantined: quarantined.length,
 });
-
-/** Commits the input in order; answers how many records the receipts count. */
-async function commitAll(target: Custody): Promise<number> {
-  const underWay: Promise<number>[] = [];
-  let accepted = 0;
-  for (const batch of lineBatches(input, BATCH_RECORDS)) {
-    const put = parsedLines(batch).map((fields) => ({ fields }));
-    const receipt = target
-      .commit(SCOPE, [{ type: TYPE, put }])
-      .then(({ entries }) => entries.reduce((sum, entry) => sum + entry.accepted, 0));
-    // Awaited in order below; a failure must not count as unhandled until then.
-    receipt.catch(() => undefined);
-    underWay.push(receipt);
-    if (underWay.length >= COMMITS_UNDER_WAY) accepted += (await underWay.shift()) ?? 0;
-  }
-  for (const receipt of underWay) accepted += await receipt;
-  return accepted;
-}

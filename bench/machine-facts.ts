@@ -38,6 +38,11 @@ export function machineFacts(directory: string): MachineFacts {
   };
 }
 
+/** The load average of the last minute. */
+export function loadNow(): number {
+  return Math.round((loadavg()[0] ?? 0) * 100) / 100;
+}
+
 function installedVersion(name: string): string {
   const path = new URL(`../node_modules/${name}/package.json`, import.meta.url);
   const manifest = JSON.parse(readFileSync(path, "utf8")) as { readonly version: string };

@@ -1,4 +1,5 @@
-// npm run bench: Custody against hand-tuned raw drivers on the same records, in one run.
+// npm run bench: Custody against hand-tuned raw drivers on the same records, in one run; with
+// --engines, Custody on servers against their own clients.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -7,6 +8,9 @@ import { parseArgs } from "node:util";
 
 import { runChild } from "./child-run.ts";
 import type { ChildRun } from "./child-run.ts";
+import { measureEngines, TARGETS } from "./engines-bench.ts";
+import { printEngines } from "./engines-report.ts";
+import type { EnginesResult } from "./engines-report.ts";
 import { writeEvidence } from "./generate.ts";
 import { machineFacts } from "./machine-facts.ts";
 import { summarise } from "./report.ts";
@@ -15,33 +19,43 @@ import { printReport } from "./report-table.ts";
 
 const PARTS = ["durable", "relaxed", "custody", "commits", "reads"] as const;
 type Part = (typeof PARTS)[number];
+/** Of a run on servers. */
+const ENGINE_PARTS: readonly string[] = ["roles", "together", "operations", "reads"];
 
 const { values: options } = parseArgs({
   options: {
     records: { type: "string", default: "20000" },
     seed: { type: "string", default: "1" },
     /** Parts to run, with commas; default all. */
-    only: { type: "string", default: PARTS.join(",") },
+    only: { type: "string" },
     /** Repetitions of the writing parts, one after another; the middle one counts. */
     rounds: { type: "string" },
     out: { type: "string" },
     /** Where the stores are made; default the system's directory for temporary files. */
     directory: { type: "string", default: tmpdir() },
+    /** Measures the servers of the variables CUSTODY_TEST_…_URL instead of embedded engines. */
+    engines: { type: "boolean", default: false },
+    /** With --engines: stores to measure, with commas; default all. */
+    roles: { type: "string", default: TARGETS.join(",") },
+    /** With --engines: records for each store on its own; --records is for all of them together. */
+    "role-records": { type: "string" },
   },
 });
 
 const records = Number(options.records);
 const seed = Number(options.seed);
 const rounds = Number(options.rounds ?? (records <= 20_000 ? 3 : 1));
-const isWanted = (part: Part): boolean => options.only.split(",").includes(part);
+const wanted = options.only?.split(",") ?? (options.engines ? ENGINE_PARTS : PARTS);
+const isWanted = (part: Part): boolean => wanted.includes(part);
 const say = (text: string): void => {
   process.stderr.write(`${text}\n`);
 };
 
 const root = mkdtempSync(join(options.directory, "custody-bench-"));
 try {
-  const result = await measure();
-  printReport(result);
+  const result = options.engines ? await measureServers() : await measure();
+  if ("roles" in result) printEngines(result);
+  else printReport(result);
   const out = options.out ?? defaultOut();
   mkdirSync(dirname(out), { recursive: true });
   writeFileSync(out, `${JSON.stringify(result, undefined, 2)}\n`);
@@ -90,7 +104,30 @@ async function measure(): Promise<BenchResult> {
   return summarise({ begun, machine, records, seed, inputBytes, runs, reads, commits });
 }
 
+async function measureServers(): Promise<EnginesResult> {
+  const machine = machineFacts(root);
+  const generated = (name: string, count: number): { input: string; records: number } => {
+    say(`generating ${count} records (seed ${seed})`);
+    const input = join(root, `${name}.jsonl`);
+    writeEvidence(input, { records: count, seed });
+    return { input, records: count };
+  };
+  const partRecords = Number(options["role-records"] ?? Math.min(records, 20_000));
+  const begun = new Date().toISOString();
+  const measured = await measureEngines({
+    whole: generated("whole", records),
+    part: generated("part", partRecords),
+    rounds,
+    targets: TARGETS.filter((target) => options.roles.split(",").includes(target)),
+    parts: wanted,
+    directory: root,
+    say,
+  });
+  return { begun, machine, seed, ...measured };
+}
+
 function defaultOut(): string {
   const day = new Date().toISOString().slice(0, 10);
-  return join(dirname(fileURLToPath(import.meta.url)), "results", `${day}-${records}.json`);
+  const name = `${day}-${options.engines ? "engines-" : ""}${records}.json`;
+  return join(dirname(fileURLToPath(import.meta.url)), "results", name);
 }

@@ -64,7 +64,8 @@ function printReads({ reads }: BenchResult): void {
   ]);
 }
 
-function printTable(rows: readonly (readonly string[])[]): void {
+/** Prints rows with their columns aligned, all but the first to the right. */
+export function printTable(rows: readonly (readonly string[])[]): void {
   const widths = (rows[0] ?? []).map((_, column) =>
     Math.max(...rows.map((row) => row[column]?.length ?? 0)),
   );

@@ -8,13 +8,53 @@ export interface RunRequest {
   readonly directory: string;
   readonly records: number;
   readonly durability: "durable" | "relaxed";
+  /** On which servers, where it is not the embedded engines that are measured. */
+  readonly servers?: ServerRequest;
+  /** Where operations that are no projection are measured. */
+  readonly operations?: OperationUrls;
 }
+
+/** What is to be written to servers. */
+export interface ServerRequest {
+  /** Which stores, `journal` among them. */
+  readonly targets: readonly Target[];
+  /** The URL of an installation of its own, by store; `blob` is where segments go. */
+  readonly urls: Readonly<Partial<Record<Target | "blob", string>>>;
+}
+
+/** The servers of a child that measures operations, by role. */
+export type OperationUrls = Readonly<
+  Partial<Record<"blob" | "cache" | "queue" | "stream", string>>
+>;
+
+/** What is measured on servers: the stores that are projected into, of series two, and the journal. */
+export type Target = ProjectedTarget | "journal";
+export type ProjectedTarget =
+  | "document"
+  | "search"
+  | "relational"
+  | "analytics"
+  | "series"
+  | "series-influxdb"
+  | "graph";
 
 /** The request a child was started with. */
 export function runRequest(): RunRequest {
   const { positionals } = parseArgs({ allowPositionals: true });
   // The parent is this benchmark itself.
   return JSON.parse(positionals[0] ?? "") as RunRequest;
+}
+
+/** The request of a child that works on servers. */
+export function serverRequest(): RunRequest & ServerRequest {
+  const request = runRequest();
+  if (request.servers === undefined) throw new Error("no servers were named");
+  return { ...request, ...request.servers };
+}
+
+/** The servers of a child that measures operations. */
+export function operationUrls(): OperationUrls {
+  return runRequest().operations ?? {};
 }
 
 /** Sends the answer to the parent and lets the process end. */

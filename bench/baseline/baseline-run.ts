@@ -10,7 +10,10 @@ import { RawThread } from "./raw-thread.ts";
 const { input, directory, durability } = runRequest();
 mkdirSync(directory, { recursive: true });
 const options = { directory, durability };
-const threads = await Promise.all(RAW_THREADS.map((names) => RawThread.start(names, options)));
+const program = new URL("./raw-worker.ts", import.meta.url);
+const threads = await Promise.all(
+  RAW_THREADS.map((names) => RawThread.start({ program, names, rows: RAW_STORES, options })),
+);
 const log = await RAW_STORES.log.open(options);
 
 const begun = performance.now();

@@ -1,7 +1,8 @@
 import { documentRows, openRawDocuments } from "./document.ts";
 import { analyticsRows, openRawAnalytics, openRawSeries, seriesRows } from "./duckdb.ts";
-import { graphRows, openRawGraph } from "./graph.ts";
+import { openRawGraph } from "./graph.ts";
 import { openRawLog } from "./log.ts";
+import { graphRows } from "./pending-graph.ts";
 import type { RawBatch, RawOptions, RawStore } from "./raw-store.ts";
 import { openRawSummaries, summaryRows } from "./relational.ts";
 import { openRawSearch, searchRows } from "./search.ts";

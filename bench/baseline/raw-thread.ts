@@ -1,24 +1,32 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 
-import { RAW_STORES } from "./placements.ts";
-import type { RawStoreName } from "./placements.ts";
-import type { RawBatch, RawOptions } from "./raw-store.ts";
-import type { RawWorkerMessage, RawWorkerStart } from "./raw-worker.ts";
+import type { RawBatch } from "./raw-store.ts";
+import type { RawWorkerMessage, RawWorkerStart } from "./raw-worker-message.ts";
+
+/** What a thread of raw stores is made of. */
+export interface RawThreadParts {
+  /** The program that opens stores of these names and writes what it is sent. */
+  readonly program: URL;
+  readonly names: readonly string[];
+  /** How a store's rows are made of a batch. */
+  readonly rows: Readonly<Record<string, { readonly rows: (batch: RawBatch) => unknown }>>;
+  readonly options: unknown;
+}
 
 // Batches that a thread may lag behind: enough to keep it busy, few enough to bound memory.
 const AHEAD_MAX = 4;
 
 /** A thread of raw stores, seen from the thread that reads. */
 export class RawThread {
-  readonly #names: readonly RawStoreName[];
+  readonly #parts: RawThreadParts;
   readonly #worker: Worker;
   #underWay = 0;
   #wake = (): void => undefined;
   #failure: Error | undefined;
 
-  private constructor(names: readonly RawStoreName[], worker: Worker) {
-    this.#names = names;
+  private constructor(parts: RawThreadParts, worker: Worker) {
+    this.#parts = parts;
     this.#worker = worker;
     worker.on("message", () => {
       this.#underWay -= 1;
@@ -30,16 +38,17 @@ export class RawThread {
     });
   }
 
-  static async start(names: readonly RawStoreName[], options: RawOptions): Promise<RawThread> {
-    const workerData: RawWorkerStart = { names, options };
-    const worker = new Worker(new URL("./raw-worker.ts", import.meta.url), { workerData });
+  static async start(parts: RawThreadParts): Promise<RawThread> {
+    const workerData: RawWorkerStart = { names: parts.names, options: parts.options };
+    const worker = new Worker(parts.program, { workerData });
     await once(worker, "message");
-    return new RawThread(names, worker);
+    return new RawThread(parts, worker);
   }
 
   async write(batch: RawBatch): Promise<void> {
     await this.#until(AHEAD_MAX);
-    this.#post(Object.fromEntries(this.#names.map((name) => [name, RAW_STORES[name].rows(batch)])));
+    const { names, rows } = this.#parts;
+    this.#post(Object.fromEntries(names.map((name) => [name, rows[name]?.rows(batch)])));
   }
 
   async close(): Promise<void> {

@@ -4,17 +4,13 @@ import { parentPort, workerData } from "node:worker_threads";
 import { RAW_STORES } from "./placements.ts";
 import type { RawStoreName } from "./placements.ts";
 import type { RawOptions } from "./raw-store.ts";
+import type { RawWorkerMessage } from "./raw-worker-message.ts";
 
-/** What a thread is started with. */
-export interface RawWorkerStart {
+// What `baseline-run.ts` starts it with.
+const { names, options } = workerData as {
   readonly names: readonly RawStoreName[];
   readonly options: RawOptions;
-}
-
-/** Rows by store, or `close`. */
-export type RawWorkerMessage = Readonly<Record<string, unknown>> | "close";
-
-const { names, options } = workerData as RawWorkerStart;
+};
 const stores = await Promise.all(
   names.map(async (name) => ({ name, store: await RAW_STORES[name].open(options) })),
 );
