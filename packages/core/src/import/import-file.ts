@@ -2,6 +2,7 @@ import { canonicalJson } from "@custody/contract/json";
 import type { Importer } from "@custody/contract/importer";
 import { ImportError } from "@custody/contract/importer";
 import type { Receipt } from "@custody/contract/receipt";
+import { StoreError } from "@custody/stores/errors";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
@@ -13,6 +14,7 @@ import { keyedHash } from "../keys/keyed-hash.ts";
 import type { KeyService } from "../keys/key-service.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Runtime } from "../runtime.ts";
+import { sourceFiles } from "../system-types.ts";
 import { hashStream } from "./original-files.ts";
 import type { OriginalFiles } from "./original-files.ts";
 import type { SourceReading } from "./source-reading.ts";
@@ -61,12 +63,12 @@ export async function importFile(
   options: ImportOptions,
 ): Promise<ImportReport> {
   const facts = await examine(parts, scope, open, options);
-  const earlier = await parts.store.state(scope, reportName(facts));
-  if (
-    earlier !== undefined &&
-    (await parts.store.receipt(scope, "import", facts.importKey)) !== undefined
-  ) {
-    return asReplay(JSON.parse(earlier) as ImportReport);
+  const receipt = await parts.store.receipt(scope, "import", facts.importKey);
+  if (receipt !== undefined) {
+    const report = await parts.store.state(scope, reportName(facts));
+    return asReplay(
+      report === undefined ? reportOf(facts, receipt) : (JSON.parse(report) as ImportReport),
+    );
   }
   const isKept = await parts.originals.has(scope, facts.blobKey);
   if (!isKept) await parts.originals.put(scope, facts.blobKey, open());
@@ -84,8 +86,9 @@ export async function importFile(
       await rememberMapping(parts.store, scope, facts, report);
       return report;
     } catch (cause) {
-      // An interrupted import keeps what it staged; a failed one leaves nothing.
-      if (options.signal?.aborted === true) throw cause;
+      // An interrupted import keeps what it staged; a failed one leaves nothing. Where a store was away the
+      // import may be committed all the same: it is taken up, or answered, when it is asked for again.
+      if (options.signal?.aborted === true || isPassing(cause)) throw cause;
       await staged.abandon();
       if (!isKept) await parts.originals.delete(scope, facts.blobKey);
       throw cause;
@@ -162,6 +165,32 @@ async function chooseImporter(
     isLenient: options.isLenient ?? false,
   });
   return reading.detect(source.head, reading.importers);
+}
+
+function isPassing(cause: unknown): boolean {
+  return cause instanceof StoreError && cause.retryable;
+}
+
+/** What can be told of an import that was committed and whose report was never written. */
+function reportOf({ importer, sha256, bytes }: FileFacts, receipt: string): ImportReport {
+  const { digest: _, ...rest } = JSON.parse(receipt) as Receipt & { readonly digest?: string };
+  const types: Record<string, { accepted: number; duplicates: number; rejected: number }> = {};
+  const counts = (type: string): { accepted: number; duplicates: number; rejected: number } =>
+    (types[type] ??= { accepted: 0, duplicates: 0, rejected: 0 });
+  for (const { type, accepted } of rest.entries) {
+    if (type !== sourceFiles.name) counts(type).accepted += accepted;
+  }
+  for (const [type, count] of Object.entries(rest.duplicates)) counts(type).duplicates = count;
+  for (const [type, count] of Object.entries(rest.rejected)) counts(type).rejected = count;
+  return {
+    format: importer.name,
+    sha256,
+    bytes,
+    types,
+    receipts: [rest],
+    isReplay: true,
+    rejections: [],
+  };
 }
 
 function reportName(facts: FileFacts): string {

@@ -2,7 +2,12 @@ import { uuidV7 } from "@custody/contract/ids";
 import { stringifyJson } from "@custody/contract/json";
 import { ImportError } from "@custody/contract/importer";
 import type { ImportRow } from "@custody/contract/importer";
-import type { JournalTransaction, SegmentRow } from "@custody/stores/relational/journal";
+import type { Receipt } from "@custody/contract/receipt";
+import type {
+  JournalHead,
+  JournalTransaction,
+  SegmentRow,
+} from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import type { ImportOptions, ImportReport } from "../custody.ts";
@@ -307,16 +312,6 @@ export class StagedImport {
 
   async #commit(): Promise<ImportReport | undefined> {
     const { journal, runtime } = this.#parts;
-    const rejected = Object.fromEntries(
-      Object.entries(this.#counts).flatMap(([type, counts]) =>
-        counts.rejected > 0 ? [[type, counts.rejected]] : [],
-      ),
-    );
-    const duplicates = Object.fromEntries(
-      Object.entries(this.#counts).flatMap(([type, counts]) =>
-        counts.duplicates > 0 ? [[type, counts.duplicates]] : [],
-      ),
-    );
     const outcome = await journal.submit(this.#scope, {
       commit: uuidV7(runtime.clock(), runtime.random(10)),
       steps: this.#steps(),
@@ -324,15 +319,17 @@ export class StagedImport {
       source: await this.#source(),
       idempotency: { kind: "import", key: this.#facts.importKey },
       ...(this.#facts.corrects === undefined ? {} : { supersedes: this.#facts.corrects }),
-      duplicates,
-      rejected,
+      duplicates: countsOf(this.#counts, "duplicates"),
+      rejected: countsOf(this.#counts, "rejected"),
       tables: undefined,
-      recheck: (transaction) => this.#recheck(transaction),
+      recheck: (transaction, head) => this.#recheck(transaction, head),
     });
     if (outcome.kind === "stale") {
       await this.abandon();
       return undefined;
     }
+    // Another run of the same import came first; what this one staged is in no entry.
+    if (outcome.kind === "replayed") await this.#parts.lines.abandon(this.#scope, this.#segments);
     await this.#staging.clear(this.#segments.length);
     journal.announce(this.#scope, outcome.receipt);
     const { name: format } = this.#facts.importer;
@@ -377,9 +374,14 @@ export class StagedImport {
     };
   }
 
-  /** Under the lock: has anybody committed one of these ids since staging began? */
-  async #recheck(transaction: JournalTransaction): Promise<"holds" | "stale"> {
-    if ((transaction.head?.sequence ?? 0) === this.#sequence) return "holds";
+  /** Under the lock: was it committed already, or has anybody committed one of these ids since staging began? */
+  async #recheck(
+    transaction: JournalTransaction,
+    head: JournalHead | undefined,
+  ): Promise<"holds" | "stale" | Receipt> {
+    const earlier = await transaction.receipt("import", this.#facts.importKey);
+    if (earlier !== undefined) return { ...(JSON.parse(earlier) as Receipt), isReplay: true };
+    if ((head?.sequence ?? 0) === this.#sequence) return "holds";
     for await (const { entries } of this.#steps()) {
       for (const { facts } of entries) {
         const positions = await transaction.lookup(facts.type.name, facts.ids);
@@ -389,4 +391,10 @@ export class StagedImport {
     }
     return "holds";
   }
+}
+
+/** One of the counts by type, where there is any. */
+function countsOf(counts: Counts, name: "duplicates" | "rejected"): Record<string, number> {
+  const some = Object.entries(counts).filter(([, count]) => count[name] > 0);
+  return Object.fromEntries(some.map(([type, count]) => [type, count[name]]));
 }

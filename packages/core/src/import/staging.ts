@@ -86,12 +86,12 @@ export class Staging {
     };
   }
 
-  /** Removes all state of the import. */
+  /** Removes all state of the import: first what says that there is any. */
   async clear(segments: number): Promise<void> {
+    await this.#journal.putState(this.#scope, `${this.#prefix}/progress`, undefined);
     for (let number = 0; number < segments; number += 1) {
       await this.#journal.putState(this.#scope, this.#segmentName(number), undefined);
     }
-    await this.#journal.putState(this.#scope, `${this.#prefix}/progress`, undefined);
   }
 
   #segmentName(number: number): string {

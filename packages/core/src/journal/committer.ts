@@ -50,8 +50,13 @@ export interface PlacedCommit {
   /**
    * Looks again under the lock whether what was decided still holds; answers a receipt when the same
    * commit has come first, and `stale` when everything must be decided anew.
+   *
+   * @param head with the commits before it in the same transaction, which `transaction.head` lacks.
    */
-  readonly recheck: (transaction: JournalTransaction) => Promise<"holds" | "stale" | Receipt>;
+  readonly recheck: (
+    transaction: JournalTransaction,
+    head: JournalHead | undefined,
+  ) => Promise<"holds" | "stale" | Receipt>;
 }
 
 /** What became of a placed commit. */
@@ -172,7 +177,7 @@ export class Committer {
     { scope, placed }: Waiting,
     signer: TreeHeadSigner,
   ): Promise<Appended> {
-    const state = await placed.recheck(transaction);
+    const state = await placed.recheck(transaction, head);
     if (state === "stale") return { head, outcome: { kind: "stale" } };
     if (state !== "holds") return { head, outcome: { kind: "replayed", receipt: state } };
     const chain = new EntryChain(head, this.#runtime);
@@ -247,14 +252,21 @@ interface WriteParts {
   readonly isLast?: boolean;
 }
 
-/** Transactional rows carry the sequence of their entry, which is known only now. */
+/**
+ * Transactional rows carry the sequence of their entry, which is known only now: the writes of a table
+ * are in the order of its type's entries.
+ */
 function withSequence(
   tables: NonNullable<JournalAppend["tables"]>,
   entries: Receipt["entries"],
 ): NonNullable<JournalAppend["tables"]> {
+  const byType = Map.groupBy(entries, ({ type }) => type);
+  const counts = new Map<string, number>();
   return tables.map((table) => {
     const type = table.table.replace("__", "/");
-    const sequence = entries.findLast((entry) => entry.type === type)?.sequence ?? 0;
+    const count = counts.get(type) ?? 0;
+    counts.set(type, count + 1);
+    const sequence = byType.get(type)?.[count]?.sequence ?? 0;
     return { ...table, rows: table.rows.map((row) => ({ ...row, sequence })) };
   });
 }

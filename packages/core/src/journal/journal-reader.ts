@@ -174,7 +174,11 @@ export class JournalReader {
   }
 }
 
-function isSamePlace({ location: left }: StoredEntry, { location: right }: StoredEntry): boolean {
+/** Whether an entry's lines still lie where they did when it was read. */
+export function isSamePlace(
+  { location: left }: StoredEntry,
+  { location: right }: StoredEntry,
+): boolean {
   if (left.kind === "inline" || right.kind === "inline") return left.kind === right.kind;
   return left.segmentId === right.segmentId && left.firstLine === right.firstLine;
 }

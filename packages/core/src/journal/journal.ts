@@ -3,7 +3,11 @@ import { hash } from "node:crypto";
 import { checkTenant, uuidV7 } from "@custody/contract/ids";
 import { canonicalJson } from "@custody/contract/json";
 import type { Receipt, SignedTreeHead } from "@custody/contract/receipt";
-import type { JournalStore, JournalTransaction } from "@custody/stores/relational/journal";
+import type {
+  JournalHead,
+  JournalStore,
+  JournalTransaction,
+} from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import { CoreError } from "../errors.ts";
@@ -186,7 +190,7 @@ export class Journal {
       duplicates: decision.duplicates,
       rejected: decision.rejected,
       tables: tableWrites(decision.rows),
-      recheck: (transaction) => recheck(transaction, decision, request),
+      recheck: (transaction, head) => recheck(transaction, { head, decision, request }),
     };
     return { placed, segments: step.segments };
   }
@@ -229,14 +233,21 @@ async function inSegment(
 /** Under the lock: has the same commit come first, or has any of the ids moved since it was looked up? */
 async function recheck(
   transaction: JournalTransaction,
-  decision: Decision,
-  request: RequestKey | undefined,
+  {
+    head,
+    decision,
+    request,
+  }: {
+    readonly head: JournalHead | undefined;
+    readonly decision: Decision;
+    readonly request: RequestKey | undefined;
+  },
 ): Promise<"holds" | "stale" | Receipt> {
   if (request !== undefined) {
     const earlier = await transaction.receipt("idempotency", request.key);
     if (earlier !== undefined) return replay(earlier, request.digest);
   }
-  if ((transaction.head?.sequence ?? 0) === decision.sequence) return "holds";
+  if ((head?.sequence ?? 0) === decision.sequence) return "holds";
   for (const { type, ids, positions } of decision.looked) {
     const now = await transaction.lookup(type, ids);
     if (now.some((position, index) => position?.sequence !== positions[index]?.sequence))

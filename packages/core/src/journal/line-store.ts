@@ -84,7 +84,10 @@ export class LineStore {
     return written.row;
   }
 
-  /** Removes segments that no commit will use: the intents first, then the files. */
+  /**
+   * Removes segments that no commit will use: the intents first, then the files. One that is in the
+   * catalogue after that stays: its commit was made, and only the answer was lost.
+   */
   async abandon(scope: Scope, segments: readonly SegmentRow[]): Promise<void> {
     const { journal, blob } = this.#parts;
     if (segments.length === 0) return;
@@ -92,7 +95,10 @@ export class LineStore {
       scope,
       segments.map(({ segmentId }) => segmentId),
     );
-    for (const { blobKey } of segments) await blob.delete(scope, blobKey);
+    for (const { segmentId, blobKey } of segments) {
+      if ((await journal.segment(scope, segmentId)) === undefined)
+        await blob.delete(scope, blobKey);
+    }
   }
 
   /** Compresses the lines of a small commit, to be sealed once its sequence is known. */

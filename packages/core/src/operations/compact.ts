@@ -5,7 +5,9 @@ import type { Scope } from "@custody/stores/scope";
 import { decodeLine } from "../journal/format/line.ts";
 import { lineAt, lineCount } from "../journal/format/lines.ts";
 import type { SegmentBatch } from "../journal/format/segment-writer.ts";
+import { isSamePlace } from "../journal/journal-reader.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
+import { INTENT_LEASE_MS } from "../journal/line-store.ts";
 import type { LineStore } from "../journal/line-store.ts";
 import type { Runtime } from "../runtime.ts";
 
@@ -46,7 +48,7 @@ export async function compact(
   let run: StoredEntry[] = [];
   let runBytes = 0;
   const flush = async (): Promise<void> => {
-    moved += await moveRun(parts, scope, run, before);
+    moved += await moveUnlessMoved(parts, scope, run, before);
     run = [];
     runBytes = 0;
   };
@@ -72,6 +74,25 @@ function endsItsSegment({ location, count }: StoredEntry, row: SegmentRow | unde
   return location.kind === "inline" || location.firstLine + count === row?.lines;
 }
 
+/** Moves a run; where another compaction has moved some of it meanwhile, that one has done the work. */
+async function moveUnlessMoved(
+  parts: CompactParts,
+  scope: Scope,
+  run: readonly StoredEntry[],
+  known: ReadonlyMap<string, SegmentRow>,
+): Promise<number> {
+  try {
+    return await moveRun(parts, scope, run, known);
+  } catch (cause) {
+    for (const entry of run) {
+      const now = await parts.journal.entry(scope, entry.sequence);
+      // The segment that was begun for it has an intent, and goes with that.
+      if (now !== undefined && !isSamePlace(now, entry)) return 0;
+    }
+    throw cause;
+  }
+}
+
 async function moveRun(
   parts: CompactParts,
   scope: Scope,
@@ -91,24 +112,29 @@ async function moveRun(
     firstLine += count;
     return entry;
   });
-  const dropped = [...sources].filter((id) => holdsOnly(known.get(id), run));
+  const rows = [...sources]
+    .flatMap((id) => known.get(id) ?? [])
+    .filter((row) => holdsOnly(row, run));
+  const dropped = rows.map(({ segmentId }) => segmentId);
+  // Whoever dies after the catalogue is switched leaves these files to the collector.
+  const expiresAt = parts.runtime.clock() + INTENT_LEASE_MS;
+  for (const { segmentId, blobKey } of rows)
+    await parts.journal.putIntent(scope, { segmentId, blobKey, expiresAt });
   await parts.journal.relocate(scope, { segment, entries, dropped });
   parts.reader.forget();
-  for (const id of dropped) {
-    const row = known.get(id);
-    if (row !== undefined) await parts.blob.delete(scope, row.blobKey);
-  }
+  for (const { blobKey } of rows) await parts.blob.delete(scope, blobKey);
+  await parts.journal.dropIntents(scope, dropped);
   return run.length;
 }
 
 /** Whether all lines of a segment are in the run, so that nothing needs the segment any more. */
-function holdsOnly(row: SegmentRow | undefined, run: readonly StoredEntry[]): boolean {
+function holdsOnly(row: SegmentRow, run: readonly StoredEntry[]): boolean {
   const lines = run.reduce(
     (sum, { location, count }) =>
-      location.kind === "segment" && location.segmentId === row?.segmentId ? sum + count : sum,
+      location.kind === "segment" && location.segmentId === row.segmentId ? sum + count : sum,
     0,
   );
-  return lines === row?.lines;
+  return lines === row.lines;
 }
 
 async function* batchesOf(
@@ -153,10 +179,18 @@ async function catalogue(
   }
 }
 
-/** Removes the files of writers that died: the intent first, then the file. Answers how many. */
+/**
+ * Removes the files of writers that died: the intent first, then the file. Answers how many. A segment
+ * that is in the catalogue stays: it was to be dropped by a compaction that did not come so far.
+ */
 export async function collect(parts: CompactParts, scope: Scope): Promise<number> {
   const { journal, blob, runtime } = parts;
   const expired = await journal.takeExpiredIntents(scope, runtime.clock(), ENTRIES_PER_STEP);
-  for (const { blobKey } of expired) await blob.delete(scope, blobKey);
-  return expired.length;
+  let removed = 0;
+  for (const { segmentId, blobKey } of expired) {
+    if ((await journal.segment(scope, segmentId)) !== undefined) continue;
+    await blob.delete(scope, blobKey);
+    removed += 1;
+  }
+  return removed;
 }

@@ -1,4 +1,3 @@
-import { StoreError } from "@custody/stores/errors";
 import { makeBatch } from "@custody/stores/record-batch";
 import type { JournalStore, QuarantineRow } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
@@ -8,6 +7,8 @@ import type { Custody } from "../custody.ts";
 import { CoreError } from "../errors.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
+import type { ProjectionPlan } from "../projection/projections.ts";
+import { isRefusal } from "../projection/quarantine.ts";
 import { PROJECTED_ROLES } from "../stores.ts";
 import type { Stores } from "../stores.ts";
 
@@ -63,19 +64,32 @@ async function replayRow(
   const role = PROJECTED_ROLES.find((projected) => projected === row.role);
   if (role === undefined) throw new CoreError("failed", `there is no role ${row.role}`);
   const plan = parts.runner.requirePlan(scope, role, row.collection);
-  await parts.journal.dropQuarantine(scope, [row]);
   if (plan.isCounted) {
-    // A store that counts contributions takes a record only in its turn: one rebuild replays all.
+    // A store that counts contributions takes a record only in its turn: one rebuild replays all, and
+    // writes down again what is refused again.
     const key = `${role} ${plan.name}`;
-    if (!rebuilt.has(key)) await parts.runner.rebuild(scope, { roles: [role], names: [plan.name] });
+    const query = { role, collection: plan.name, limit: ALL };
+    if (!rebuilt.has(key)) {
+      const rows = await parts.journal.quarantine(scope, query);
+      const forget = (): Promise<void> => parts.journal.dropQuarantine(scope, rows);
+      await parts.runner.rebuild(scope, { roles: [role], names: [plan.name] }, forget);
+    }
     rebuilt.add(key);
-    const again = await parts.journal.quarantine(scope, {
-      role,
-      collection: plan.name,
-      limit: ALL,
-    });
+    const again = await parts.journal.quarantine(scope, query);
     return !again.some(({ type, id }) => type === row.type && id === row.id);
   }
+  const isTaken = await repairRow(parts, scope, row, plan);
+  // Forgotten last: a crash before leaves a row too many, never a record that is missed by nobody.
+  if (isTaken) await parts.journal.dropQuarantine(scope, [row]);
+  return isTaken;
+}
+
+async function repairRow(
+  parts: QuarantineParts,
+  scope: Scope,
+  row: QuarantineRow,
+  plan: ProjectionPlan,
+): Promise<boolean> {
   const [position] = await parts.journal.lookup(scope, row.type, [row.id]);
   if (position === undefined || position.isDeleted) return true;
   const { projection } = await parts.runner.active(scope, plan);
@@ -89,7 +103,7 @@ async function replayRow(
     await store.repair(scope, projection.collection, batch);
     return true;
   } catch (cause) {
-    if (!(cause instanceof StoreError)) throw cause;
+    if (!isRefusal(cause)) throw cause;
     await parts.journal.putQuarantine(scope, [{ ...row, reason: cause.message }]);
     return false;
   }

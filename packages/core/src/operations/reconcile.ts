@@ -6,8 +6,10 @@ import type { JournalStore, StoredEntry } from "@custody/stores/relational/journ
 import type { Scope } from "@custody/stores/scope";
 
 import type { Difference, ReconcileReport } from "../reports.ts";
+import { CoreError } from "../errors.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
 import { bindRow, ownerFactor } from "../projection/owner-digest.ts";
+import { OwnedStore } from "../projection/owned-store.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
 import type { Projection } from "../projection/projections.ts";
 import type { ProjectedRole } from "../stores.ts";
@@ -23,6 +25,8 @@ export interface ReconcileParts {
 type ProjectionReport = ReconcileReport["projections"][number];
 
 const EXAMPLES_MAX = 1_000;
+// A projection that is written between looking and comparing is compared anew so often.
+const ATTEMPTS_MAX = 20;
 const BUCKETS_WANTED = 4_096;
 const ROWS_PER_PAGE = 5_000;
 const ENTRIES_PER_STEP = 256;
@@ -30,6 +34,8 @@ const ENTRIES_PER_STEP = 256;
 /**
  * Compares projections with the journal: digests by sequence range first, then the rows of the ranges
  * that differ. Rows known to be quarantined are not missed.
+ *
+ * @throws CoreError `failed` for a projection that never stands still for long enough to be compared.
  */
 export async function reconcile(
   parts: ReconcileParts,
@@ -65,10 +71,26 @@ class Comparison {
   }
 
   async run(): Promise<ProjectionReport> {
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
+      const report = await this.#compare();
+      if (report !== undefined) return report;
+    }
+    const { role, name } = this.#projection;
+    throw new CoreError(
+      "failed",
+      `${role} ${name} is being written too fast to be compared; try again`,
+    );
+  }
+
+  /** One comparison; `undefined` when the store went on meanwhile, as its rows are then of two states. */
+  async #compare(): Promise<ProjectionReport | undefined> {
     const store = await this.#store();
     const { collection, role, name } = this.#projection;
-    const checkpoint = await store.checkpoint(this.#scope, collection);
+    const checkpoint = await this.#checkpoint();
+    if (checkpoint === undefined) return undefined;
     const bucketSize = Math.max(1, Math.ceil(checkpoint / BUCKETS_WANTED));
+    const actual = await store.digest(this.#scope, collection, bucketSize);
+    if ((await this.#checkpoint()) !== checkpoint) return undefined;
     const quarantined = await this.#quarantined();
     const sums = new DigestSums(bucketSize);
     let records = 0;
@@ -76,12 +98,12 @@ class Comparison {
       sums.add(row.sequence, BigInt(`0x${row.hash}`));
       records += 1;
     });
-    const actual = await store.digest(this.#scope, collection, bucketSize);
     const differing = differingBuckets(sums.digests(), actual);
     const found =
       differing.size === 0
         ? []
         : await this.#drill(differing, { checkpoint, bucketSize, quarantined });
+    if (found.length > 0 && (await this.#checkpoint()) !== checkpoint) return undefined;
     return {
       role,
       name,
@@ -95,7 +117,7 @@ class Comparison {
 
   /** Writes the differing rows anew, or rebuilds where rows are shared by records. */
   async repair(report: ProjectionReport): Promise<ProjectionReport> {
-    const { role, name, collection } = this.#projection;
+    const { role, name } = this.#projection;
     if (report.differences === 0) return report;
     const [type, ...others] = this.#projection.types;
     const isRowPerRecord = type !== undefined && others.length === 0 && !this.#projection.isCounted;
@@ -103,26 +125,53 @@ class Comparison {
       await this.#parts.runner.rebuild(this.#scope, { roles: [role], names: [name] });
       return { ...report, repaired: report.differences };
     }
-    const store = await this.#store();
     const ids = report.examples.map(({ id }) => id);
+    for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt += 1) {
+      const checkpoint = await this.#checkpoint();
+      if (checkpoint === undefined) continue;
+      await this.#repairRows(type, ids, checkpoint);
+      // What the projector wrote meanwhile may have been overwritten with what was before it.
+      if ((await this.#checkpoint()) === checkpoint)
+        return { ...report, repaired: report.differences };
+    }
+    throw new CoreError(
+      "failed",
+      `${role} ${name} is being written too fast to be repaired; try again`,
+    );
+  }
+
+  /** Makes rows what the journal says at a checkpoint. */
+  async #repairRows(type: string, ids: readonly string[], checkpoint: number): Promise<void> {
+    const quarantined = await this.#quarantined();
     const positions = await this.#parts.journal.lookupBefore(
       this.#scope,
       type,
-      ids.map((id) => ({ id, sequence: report.checkpoint + 1 })),
+      ids.map((id) => ({ id, sequence: checkpoint + 1 })),
     );
     const records = [];
     for (const [index, id] of ids.entries()) {
       const position = positions[index];
-      if (position === undefined || position.isDeleted)
-        records.push({ id, sequence: report.checkpoint });
+      const isRefused = quarantined.get(`${type}\0${id}`) === position?.sequence;
+      if (position === undefined || position.isDeleted || isRefused)
+        records.push({ id, sequence: checkpoint });
       else {
         const { text, line } = await this.#parts.reader.recordAt(this.#scope, position);
         const observed = line.observedAt === undefined ? {} : { observedAt: line.observedAt };
         records.push({ id, sequence: position.sequence, text, ...observed });
       }
     }
-    await store.repair(this.#scope, collection, makeBatch(type, records));
-    return { ...report, repaired: report.differences };
+    const store = await this.#store();
+    await store.repair(this.#scope, this.#projection.collection, makeBatch(type, records));
+  }
+
+  /** Where the store stands; `undefined` while some of its files are written beyond that. */
+  async #checkpoint(): Promise<number | undefined> {
+    const store = await this.#store();
+    const { collection } = this.#projection;
+    const checkpoint = await store.checkpoint(this.#scope, collection);
+    const isUnderWay =
+      store instanceof OwnedStore && (await store.underway(this.#scope, collection)) > checkpoint;
+    return isUnderWay ? undefined : checkpoint;
   }
 
   /** Compares the rows of differing buckets one by one. */
@@ -177,7 +226,7 @@ class Comparison {
   /** Tells every row the store should hold, reading the journal once from its start. */
   async #expect(
     checkpoint: number,
-    quarantined: ReadonlySet<string>,
+    quarantined: ReadonlyMap<string, number>,
     onRow: (row: RowDigest) => void,
   ): Promise<void> {
     const expected = expectedRows(this.#projection);
@@ -190,7 +239,7 @@ class Comparison {
       onRow(bindRow(factor, row, this.#projection.isCounted));
     };
     for await (const record of this.#liveRecords(checkpoint)) {
-      if (quarantined.has(`${record.type}\0${record.id}`)) continue;
+      if (quarantined.get(`${record.type}\0${record.id}`) === record.sequence) continue;
       const row = expected.row(record);
       if (row !== undefined) tell(row);
     }
@@ -230,14 +279,15 @@ class Comparison {
     }
   }
 
-  async #quarantined(): Promise<ReadonlySet<string>> {
+  /** The version in which each record is quarantined. */
+  async #quarantined(): Promise<ReadonlyMap<string, number>> {
     const { role, name } = this.#projection;
     const rows = await this.#parts.journal.quarantine(this.#scope, {
       role,
       collection: name,
       limit: 100_000,
     });
-    return new Set(rows.map(({ type, id }) => `${type}\0${id}`));
+    return new Map(rows.map(({ type, id, sequence }) => [`${type}\0${id}`, sequence]));
   }
 
   async #store(): Promise<ProjectedStore<unknown>> {
@@ -248,7 +298,7 @@ class Comparison {
 interface DrillOptions {
   readonly checkpoint: number;
   readonly bucketSize: number;
-  readonly quarantined: ReadonlySet<string>;
+  readonly quarantined: ReadonlyMap<string, number>;
 }
 
 function compareRows(wanted: RowDigest | undefined, row: RowDigest): Difference | undefined {

@@ -76,6 +76,8 @@ export class OwnedStore implements ProjectedStore<unknown> {
     const tenant = tenantScope(scope);
     const stands = await this.#store.checkpoint(tenant, collection);
     if (delivery.checkpoint <= stands) return;
+    if (delivery.after !== undefined && delivery.after !== stands)
+      throw readElsewhere(collection, delivery.after, stands);
     const split = splitByOwner(delivery.batches, this.#ownerOf);
     if (split.size > 0 && delivery.after !== undefined) {
       await this.#begin(tenant, collection, { stands, checkpoint: delivery.checkpoint });
@@ -238,6 +240,14 @@ export class OwnedStore implements ProjectedStore<unknown> {
   #owned({ name, generation }: AnyCollection): OwnedCollection {
     return { role: this.role, name, generation };
   }
+}
+
+/** What `previous` tells is then not where the records lie: another process has written meanwhile. */
+function readElsewhere({ name }: AnyCollection, after: number, stands: number): StoreError {
+  return new StoreError(
+    "conflict",
+    `a delivery of ${name} was read after ${after}, and the store stands at ${stands}: read from there`,
+  );
 }
 
 function underwayName({ role, name, generation }: OwnedCollection): string {

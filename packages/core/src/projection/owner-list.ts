@@ -24,15 +24,19 @@ export interface OwnedCollection {
 
 /** The owners of one collection, as they are in memory. */
 interface KnownOwners {
-  /** In the order they came, which never changes. */
-  readonly names: string[];
   readonly known: Set<string>;
+  /** Names the values that are written for it: nobody else's, also none of an earlier list in memory. */
+  readonly writer: string;
+  /** Those that this process wrote down, in the order they came. */
+  readonly own: string[];
   /** The last write: whoever relies on a name waits for it. */
   written: Promise<void>;
 }
 
 // Names of one stored value: a new owner rewrites at most so many.
 const NAMES_PER_VALUE = 256;
+// Enough for no two processes of an installation to have one name.
+const WRITER_BYTES = 8;
 // Lists kept in memory; one of 10,000 owners takes about 1 MB, and few have so many.
 const LISTS_MAX = 256;
 
@@ -40,7 +44,8 @@ const LISTS_MAX = 256;
  * OwnerList: whose files a collection is kept in.
  *
  * Kept in the journal store's small named values, sealed: neither a file's name nor a table tells who
- * the owners are. Names are written before the first row, so no file is ever forgotten.
+ * the owners are. Names are written before the first row, so no file is ever forgotten. Each process
+ * writes values of its own, so that none overwrites what another has added; the list is all of them.
  */
 export class OwnerList {
   readonly #parts: OwnerListParts;
@@ -50,24 +55,28 @@ export class OwnerList {
     this.#parts = parts;
   }
 
-  /** The owners of a collection in the order they came. */
+  /** The owners of a collection, each once; those that other processes have added since as well. */
   async names(scope: Scope, collection: OwnedCollection): Promise<readonly string[]> {
-    return (await this.#list(scope, collection)).names;
+    return [...(await this.#read(scope, collection))];
   }
 
   async has(scope: Scope, collection: OwnedCollection, owner: string): Promise<boolean> {
-    return (await this.#list(scope, collection)).known.has(owner);
+    const { known } = await this.#list(scope, collection);
+    if (known.has(owner)) return true;
+    for (const name of await this.#read(scope, collection)) known.add(name);
+    return known.has(owner);
   }
 
   /** Writes an owner down; resolves when it is durable. Again changes nothing. */
   async add(scope: Scope, collection: OwnedCollection, owner: string): Promise<void> {
     const list = await this.#list(scope, collection);
     if (!list.known.has(owner)) {
-      list.names.push(owner);
+      list.own.push(owner);
       list.known.add(owner);
-      const number = Math.floor((list.names.length - 1) / NAMES_PER_VALUE);
-      const names = list.names.slice(number * NAMES_PER_VALUE);
-      list.written = list.written.then(() => this.#write(scope, collection, number, names));
+      const number = Math.floor((list.own.length - 1) / NAMES_PER_VALUE);
+      const names = list.own.slice(number * NAMES_PER_VALUE);
+      const value = `${prefixOf(collection)}${list.writer}/${String(number).padStart(8, "0")}`;
+      list.written = list.written.then(() => this.#write(scope, value, names));
     }
     try {
       await list.written;
@@ -98,24 +107,21 @@ export class OwnerList {
 
   #list(scope: Scope, collection: OwnedCollection): Promise<KnownOwners> {
     const key = listKey(scope, collection);
-    return this.#lists.getOrMake(key, () => this.#read(scope, collection));
+    return this.#lists.getOrMake(key, async () => {
+      const known = await this.#read(scope, collection);
+      const writer = Buffer.from(this.#parts.runtime.random(WRITER_BYTES)).toString("hex");
+      return { known, writer, own: [], written: Promise.resolve() };
+    });
   }
 
-  async #read(scope: Scope, collection: OwnedCollection): Promise<KnownOwners> {
-    const names: string[] = [];
-    const stored = await this.#parts.journal.listState(scope, prefixOf(collection));
-    const inOrder = stored.toSorted((left, right) => (left.name < right.name ? -1 : 1));
-    for (const { name, value } of inOrder) names.push(...(await this.#open(scope, name, value)));
-    return { names, known: new Set(names), written: Promise.resolve() };
+  async #read(scope: Scope, collection: OwnedCollection): Promise<Set<string>> {
+    const names = new Set<string>();
+    for (const { name, value } of await this.#parts.journal.listState(scope, prefixOf(collection)))
+      for (const owner of await this.#open(scope, name, value)) names.add(owner);
+    return names;
   }
 
-  async #write(
-    scope: Scope,
-    collection: OwnedCollection,
-    number: number,
-    names: readonly string[],
-  ): Promise<void> {
-    const name = `${prefixOf(collection)}${String(number).padStart(8, "0")}`;
+  async #write(scope: Scope, name: string, names: readonly string[]): Promise<void> {
     await this.#parts.journal.putState(scope, name, await this.#seal(scope, name, names));
   }
 

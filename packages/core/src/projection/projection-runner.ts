@@ -1,3 +1,4 @@
+import { StoreError } from "@custody/stores/errors";
 import type { ProjectedStore } from "@custody/stores/projected-store";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
@@ -45,6 +46,8 @@ export interface ProjectionChoice {
 }
 
 const CLOSING_PATIENCE_MS = 2_000;
+const RETRY_FIRST_MS = 50;
+const RETRY_LAST_MS = 30_000;
 
 /** ProjectionRunner: the projectors of every tenant, started when they are wanted. */
 export class ProjectionRunner {
@@ -87,12 +90,18 @@ export class ProjectionRunner {
   /**
    * Brings projections to the journal's present end, and finishes builds of changed mappings.
    *
-   * @throws CoreError `failed` naming the first projection that cannot go on, after the others are done.
+   * @throws CoreError `failed` naming the first projection that cannot go on, after the others are done,
+   *   or when following was stopped before the end was reached.
    */
   async catchUp(scope: Scope, choice: ProjectionChoice = {}): Promise<void> {
     const work = this.plans(scope, choice).map((plan) => this.#catchUpPlan(scope, plan));
     const failed = (await Promise.allSettled(work)).find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
+    if (this.#abort.signal.aborted)
+      throw new CoreError(
+        "failed",
+        "the installation is being closed; ask again after it is opened",
+      );
   }
 
   /** Makes every collection of the choice exist, so that it can be read before its first record. */
@@ -120,17 +129,43 @@ export class ProjectionRunner {
   async #followWanted(scope: Scope, plan: ProjectionPlan, key: string): Promise<void> {
     do {
       this.#wanted.set(key, false);
-      await this.#catchUpPlan(scope, plan).catch(() => undefined);
+      await this.#followOnce(scope, plan);
     } while (this.#wanted.get(key) === true && !this.#abort.signal.aborted);
     this.#wanted.delete(key);
   }
 
-  /** Builds projections anew beside the old ones, switches to them and drops the old. */
-  async rebuild(scope: Scope, choice: ProjectionChoice): Promise<readonly ProjectionPlan[]> {
+  /** A projector waits for its store itself; until there is one, and where it is looked up, waiting is done here. */
+  async #followOnce(scope: Scope, plan: ProjectionPlan): Promise<void> {
+    const { runtime } = this.#parts;
+    const { signal } = this.#abort;
+    let pauseMs = RETRY_FIRST_MS;
+    while (!signal.aborted) {
+      try {
+        return await this.#catchUpPlan(scope, plan);
+      } catch (cause) {
+        // Any other failure is seen in the projector's condition, and waits for the next commit.
+        if (!(cause instanceof StoreError) || !cause.retryable) return;
+        await runtime.sleep(pauseMs * (0.5 + (runtime.random(1)[0] ?? 0) / 512), signal);
+        pauseMs = Math.min(pauseMs * 2, RETRY_LAST_MS);
+      }
+    }
+  }
+
+  /**
+   * Builds projections anew beside the old ones, switches to them and drops the old.
+   *
+   * @param onBegun called once a build is written down, which is then finished whatever happens here.
+   */
+  async rebuild(
+    scope: Scope,
+    choice: ProjectionChoice,
+    onBegun?: () => Promise<void>,
+  ): Promise<readonly ProjectionPlan[]> {
     const plans = this.plans(scope, choice);
     for (const plan of plans) {
       const before = await this.#generations(scope, plan);
       await writeGenerations(this.#parts.journal, scope, plan, beginRebuild(before, plan));
+      await onBegun?.();
       await this.#finishBuild(scope, plan);
       await this.#dropPrevious(scope, plan);
     }

@@ -61,6 +61,7 @@ function plansOfType(type: CompiledType): readonly ProjectionPlan[] {
       name: type.name,
       placements: { [type.name]: placement },
       isCounted: false,
+      versions: versionsOf([type]),
       ...ownerOf(type),
     });
   return [
@@ -78,6 +79,7 @@ function planSummary(type: CompiledType, summary: SummaryDeclaration): Projectio
     name: summary.name,
     placements: { [summary.of]: { summary } },
     isCounted: true,
+    versions: versionsOf([type]),
     ...ownerOf(type),
   });
 }
@@ -99,15 +101,32 @@ function planGraph(types: readonly CompiledType[]): ProjectionPlan | undefined {
     name: "graph",
     placements: Object.fromEntries(placed),
     isCounted: true,
+    versions: versionsOf(types.filter(({ name }) => placed.some(([type]) => type === name))),
   });
 }
 
-function plan(parts: Omit<ProjectionPlan, "types" | "fingerprint">): ProjectionPlan {
+/** Versions later than the first: their upcasts give stored records another form under the same mapping. */
+function versionsOf(types: readonly CompiledType[]): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    types.flatMap(({ name, declaration: { version } }) => (version > 1 ? [[name, version]] : [])),
+  );
+}
+
+function plan({
+  versions,
+  ...parts
+}: Omit<ProjectionPlan, "types" | "fingerprint"> & {
+  readonly versions: Readonly<Record<string, number>>;
+}): ProjectionPlan {
   const { owner, placements } = parts;
+  const upcast = Object.keys(versions).length === 0 ? {} : { versions };
+  const isPlain = owner === undefined && upcast.versions === undefined;
   return {
     ...parts,
     types: Object.keys(placements).sort(),
-    fingerprint: fingerprint(owner === undefined ? placements : { owner, placements }),
+    fingerprint: fingerprint(
+      isPlain ? placements : { ...(owner === undefined ? {} : { owner }), ...upcast, placements },
+    ),
   };
 }
 

@@ -1,7 +1,7 @@
 import { StoreError } from "@custody/stores/errors";
 import type { ProjectedStore } from "@custody/stores/projected-store";
 import type { Delivery } from "@custody/stores/record-batch";
-import type { JournalStore } from "@custody/stores/relational/journal";
+import type { JournalStore, QuarantineRow } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import { CoreError } from "../errors.ts";
@@ -9,7 +9,15 @@ import type { Runtime } from "../runtime.ts";
 import type { DeliverySource, NextDelivery } from "./delivery-source.ts";
 import { projectionLabel } from "./projections.ts";
 import type { Projection } from "./projections.ts";
-import { isRefusal, isolateRefusals, quarantineRefusals } from "./quarantine.ts";
+import {
+  drawTrialGeneration,
+  isRefusal,
+  isolateRefusals,
+  QUARANTINED_MAX,
+  Quarantined,
+  quarantineRefusals,
+  readQuarantined,
+} from "./quarantine.ts";
 
 export interface ProjectorParts {
   readonly scope: Scope;
@@ -52,6 +60,8 @@ export class Projector {
   #checkpoint: number | undefined;
   /** Where a delivery that was cut off had ended. */
   #underway = 0;
+  #quarantined = new Quarantined([]);
+  readonly #trial: number;
   #condition: ProjectorCondition = "idle";
   #reason: string | undefined;
   #running: Promise<void> | undefined;
@@ -60,6 +70,7 @@ export class Projector {
   constructor(parts: ProjectorParts) {
     this.#parts = parts;
     this.projection = parts.projection;
+    this.#trial = drawTrialGeneration(parts.runtime.random);
   }
 
   get condition(): ProjectorCondition {
@@ -77,7 +88,14 @@ export class Projector {
     if (this.#checkpoint === undefined) {
       await store.prepare(scope, this.projection.collection);
       this.#underway = (await this.#parts.underway?.()) ?? 0;
-      this.#checkpoint = await store.checkpoint(scope, this.projection.collection);
+      const checkpoint = await store.checkpoint(scope, this.projection.collection);
+      this.#quarantined = await readQuarantined(
+        this.#parts.journal,
+        scope,
+        this.projection,
+        checkpoint,
+      );
+      this.#checkpoint = checkpoint;
     }
     return this.#checkpoint;
   }
@@ -145,8 +163,9 @@ export class Projector {
   }
 
   /** False when the store stands elsewhere than where the delivery was read from: it must be read anew. */
-  async #apply(delivery: Delivery): Promise<boolean> {
+  async #apply(next: Delivery): Promise<boolean> {
     const { scope, store } = this.#parts;
+    const delivery = this.#quarantined.withoutPrevious(next);
     try {
       await store.apply(scope, this.projection.collection, delivery);
     } catch (cause) {
@@ -154,7 +173,25 @@ export class Projector {
       if (cause.code === "conflict" && (await this.#hasMoved(delivery))) return false;
       await this.#applyWithoutRefusals(delivery, cause);
     }
+    await this.#dropObsolete(delivery);
     return true;
+  }
+
+  /** Forgets quarantined versions that have been followed by one that the store takes, or by a deletion. */
+  async #dropObsolete(delivery: Delivery): Promise<void> {
+    const { scope, journal } = this.#parts;
+    const obsolete = this.#quarantined.obsoleteAfter(delivery);
+    if (obsolete.length === 0) return;
+    const { role, name } = this.projection;
+    const query = { role, collection: name, limit: QUARANTINED_MAX };
+    const now = await journal.quarantine(scope, query);
+    const same = now.filter((row) => this.#quarantined.knows(row));
+    const dropped = same.filter((row) =>
+      obsolete.some(({ type, id }) => isSame(row, { type, id })),
+    );
+    if (dropped.length > 0) await journal.dropQuarantine(scope, dropped);
+    this.#quarantined.drop(obsolete);
+    this.#quarantined.add(now.filter((row) => !dropped.includes(row)));
   }
 
   /** Asks the store anew where it stands: was that the reason for a conflict, and none of the records? */
@@ -166,13 +203,18 @@ export class Projector {
 
   async #applyWithoutRefusals(delivery: Delivery, failure: StoreError): Promise<void> {
     const { scope, store, journal, runtime } = this.#parts;
-    const isolated = await isolateRefusals(scope, this.projection, store, { delivery, failure });
+    const isolated = await isolateRefusals(scope, this.projection, store, {
+      delivery,
+      failure,
+      generation: this.#trial,
+    });
     // Written down first: a crash in between tells them again, and never leaves one unlisted.
-    await quarantineRefusals(journal, scope, this.projection, {
+    const rows = await quarantineRefusals(journal, scope, this.projection, {
       refusals: isolated.refusals,
       at: runtime.clock(),
     });
     await store.apply(scope, this.projection.collection, isolated.delivery);
+    this.#quarantined.add(rows);
   }
 
   /** Repeats what an unavailable or full store answered, with growing pauses. */
@@ -217,4 +259,10 @@ export class Projector {
       },
     );
   }
+}
+
+type RecordName = Pick<QuarantineRow, "type" | "id">;
+
+function isSame(left: RecordName, right: RecordName): boolean {
+  return left.type === right.type && left.id === right.id;
 }

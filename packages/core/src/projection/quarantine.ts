@@ -1,10 +1,12 @@
 import { StoreError } from "@custody/stores/errors";
 import type { ProjectedStore } from "@custody/stores/projected-store";
+import { recordText } from "@custody/stores/record-batch";
 import type { Delivery, RecordBatch } from "@custody/stores/record-batch";
 import type { JournalStore, QuarantineRow } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
-import { pickRecords } from "../journal/entry-records.ts";
+import { joinBytes, pickRecords } from "../journal/entry-records.ts";
+import type { Runtime } from "../runtime.ts";
 import type { Projection } from "./projections.ts";
 
 /** A record that a store does not take, and why. */
@@ -15,8 +17,15 @@ interface Refusal {
   readonly reason: string;
 }
 
-// A generation of its own in which suspects are tried, so that a trial never counts anything twice.
-const TRIAL_GENERATION = 999_999;
+// Generations in which suspects are tried, so that a trial never counts anything twice. No build ever
+// comes so far, and two projectors that try at once, in one process or in two, do not share one.
+const TRIALS_BEGIN = 1_000_000;
+const TRIALS = 1_000_000;
+
+/** Draws the generation in which a projector tries suspects. */
+export function drawTrialGeneration(random: Runtime["random"]): number {
+  return TRIALS_BEGIN + (Buffer.from(random(4)).readUInt32BE() % TRIALS);
+}
 
 /** True for a failure that one of the records causes and that repeating will not mend. */
 export function isRefusal(cause: unknown): cause is StoreError {
@@ -29,23 +38,35 @@ export function isRefusal(cause: unknown): cause is StoreError {
 /**
  * Finds the records that a store refuses by halving the delivery in a trial collection.
  *
- * Answers the delivery without them, and the refusals. When the trial takes everything, the refusal
+ * Answers the delivery in which they are deletions instead, so that no earlier version stays in their
+ * place, and the refusals. When the trial takes everything, the refusal
  * depends on what the store already holds and the original failure is thrown.
  */
 export async function isolateRefusals(
   scope: Scope,
   projection: Projection,
   store: ProjectedStore<unknown>,
-  { delivery, failure }: { readonly delivery: Delivery; readonly failure: StoreError },
+  {
+    delivery,
+    failure,
+    generation,
+  }: {
+    readonly delivery: Delivery;
+    readonly failure: StoreError;
+    /** Drawn by {@link drawTrialGeneration}. */
+    readonly generation: number;
+  },
 ): Promise<{ readonly delivery: Delivery; readonly refusals: readonly Refusal[] }> {
-  const trial = { ...projection.collection, generation: TRIAL_GENERATION };
+  const trial = { ...projection.collection, generation };
   const refusals: Refusal[] = [];
   const tryBatch = async (batch: RecordBatch): Promise<void> => {
     if (batch.ids.length === 0) return;
     await store.discard(scope, trial);
     await store.prepare(scope, trial);
     try {
-      await store.apply(scope, trial, { batches: [batch], checkpoint: delivery.checkpoint });
+      // The trial collection has nothing that could be taken back.
+      const { previous: _, ...alone } = batch;
+      await store.apply(scope, trial, { batches: [alone], checkpoint: delivery.checkpoint });
     } catch (cause) {
       if (!isRefusal(cause)) throw cause;
       await divide(batch, cause);
@@ -76,21 +97,90 @@ export async function isolateRefusals(
 function without(delivery: Delivery, refusals: readonly Refusal[]): Delivery {
   const refused = new Set(refusals.map(({ type, id }) => `${type}\0${id}`));
   const batches = delivery.batches.map((batch) => {
-    const kept = range(0, batch.ids.length).filter(
-      (i) => !refused.has(`${batch.type}\0${batch.ids[i] ?? ""}`),
+    const isRefused = batch.ids.map((id) => refused.has(`${batch.type}\0${id}`));
+    if (!isRefused.includes(true)) return batch;
+    // A batch of new records has no earlier version to be deleted.
+    if (batch.isNew !== true) return asDeletions(batch, isRefused);
+    return pickRecords(
+      batch,
+      range(0, batch.ids.length).filter((index) => isRefused[index] === false),
     );
-    return kept.length === batch.ids.length ? batch : pickRecords(batch, kept);
   });
   return { ...delivery, batches: batches.filter((batch) => batch.ids.length > 0) };
 }
 
-/** Writes refusals down, so that they can be listed, replayed or discarded. */
+/** The batch with some of its records deleted. */
+function asDeletions(batch: RecordBatch, isDeleted: readonly boolean[]): RecordBatch {
+  const texts = batch.ids.map((_, index) =>
+    isDeleted[index] === true ? NO_TEXT : recordText(batch, index),
+  );
+  const removed = batch.removed.map((was, index) => (isDeleted[index] === true ? 1 : was));
+  return { ...batch, ...joinBytes(texts), removed };
+}
+
+const NO_TEXT = new Uint8Array(0);
+
+/** Which records of a projection are quarantined, and in which version. */
+export class Quarantined {
+  readonly #rows = new Map<string, QuarantineRow>();
+
+  constructor(rows: readonly QuarantineRow[]) {
+    this.add(rows);
+  }
+
+  add(rows: readonly QuarantineRow[]): void {
+    for (const row of rows) this.#rows.set(`${row.type}\0${row.id}`, row);
+  }
+
+  drop(rows: readonly QuarantineRow[]): void {
+    for (const { type, id } of rows) this.#rows.delete(`${type}\0${id}`);
+  }
+
+  /** Takes out of `previous` what the store never held, as it had refused it. */
+  withoutPrevious(delivery: Delivery): Delivery {
+    if (this.#rows.size === 0) return delivery;
+    return { ...delivery, batches: delivery.batches.map((batch) => this.#cleared(batch)) };
+  }
+
+  /** The rows that a delivery has made obsolete: it brought a later version of their record. */
+  obsoleteAfter({ batches }: Delivery): QuarantineRow[] {
+    if (this.#rows.size === 0) return [];
+    return batches.flatMap(({ type, ids, sequences }) =>
+      ids.flatMap((id, index) => {
+        const row = this.#rows.get(`${type}\0${id}`);
+        return row !== undefined && row.sequence < (sequences[index] ?? 0) ? [row] : [];
+      }),
+    );
+  }
+
+  /** Whether a row is what is known here: another process may have written a later version down. */
+  knows({ type, id, sequence }: QuarantineRow): boolean {
+    return this.#rows.get(`${type}\0${id}`)?.sequence === sequence;
+  }
+
+  #cleared(batch: RecordBatch): RecordBatch {
+    const { previous, type, ids } = batch;
+    if (previous === undefined) return batch;
+    const isKept = ids.map((id, index) => {
+      const row = this.#rows.get(`${type}\0${id}`);
+      return row === undefined || row.sequence !== previous.sequences?.[index];
+    });
+    if (!isKept.includes(false)) return batch;
+    const { text, offsets } = previous;
+    const texts = ids.map((_, index) =>
+      isKept[index] === true ? text.subarray(offsets[index], offsets[index + 1]) : NO_TEXT,
+    );
+    return { ...batch, previous: { ...previous, ...joinBytes(texts) } };
+  }
+}
+
+/** Writes refusals down, so that they can be listed, replayed or discarded; answers what was written. */
 export async function quarantineRefusals(
   journal: JournalStore,
   scope: Scope,
   projection: Projection,
   parts: { readonly refusals: readonly Refusal[]; readonly at: number },
-): Promise<void> {
+): Promise<readonly QuarantineRow[]> {
   const rows: QuarantineRow[] = parts.refusals.map((refusal) => ({
     ...refusal,
     role: projection.role,
@@ -98,6 +188,34 @@ export async function quarantineRefusals(
     at: parts.at,
   }));
   await journal.putQuarantine(scope, rows);
+  return rows;
+}
+
+/** Quarantined records of a projection that are looked at. */
+export const QUARANTINED_MAX = 100_000;
+
+/**
+ * Reads which records of a projection are quarantined. Rows of versions that the store has passed, left
+ * by a process that ended before it could drop them, are dropped.
+ */
+export async function readQuarantined(
+  journal: JournalStore,
+  scope: Scope,
+  { role, name }: Projection,
+  checkpoint: number,
+): Promise<Quarantined> {
+  const rows = await journal.quarantine(scope, { role, collection: name, limit: QUARANTINED_MAX });
+  const passed = rows.filter(({ sequence }) => sequence <= checkpoint);
+  const superseded: QuarantineRow[] = [];
+  for (const [type, ofType] of Map.groupBy(passed, (row) => row.type)) {
+    const keys = ofType.map(({ id }) => ({ id, sequence: checkpoint + 1 }));
+    const positions = await journal.lookupBefore(scope, type, keys);
+    superseded.push(...ofType.filter((row, index) => positions[index]?.sequence !== row.sequence));
+  }
+  if (superseded.length > 0) await journal.dropQuarantine(scope, superseded);
+  const quarantined = new Quarantined(rows);
+  quarantined.drop(superseded);
+  return quarantined;
 }
 
 function range(start: number, end: number): number[] {
