@@ -45,14 +45,20 @@ export async function streamS3Object(
   of: S3Object,
 ): Promise<AsyncIterable<Uint8Array> | undefined> {
   const output = await s3.call(reading(of), request(s3, of, {}));
-  return output === undefined || output === "beyond" ? undefined : chunks(s3, of, output);
+  if (output === undefined || output === "beyond") return undefined;
+  const { body } = sourceOf(output);
+  // A stream that is never read would hold its connection for ever; read later, it is asked for again.
+  const patience = setTimeout(() => body.destroy(), s3.settings.timeoutMs).unref();
+  return chunks(s3, of, { output, patience });
 }
 
 async function* chunks(
   s3: S3Connection,
   of: S3Object,
-  first: GetObjectCommandOutput,
+  begun: { readonly output: GetObjectCommandOutput; readonly patience: NodeJS.Timeout },
 ): AsyncGenerator<Uint8Array> {
+  const { output: first, patience } = begun;
+  clearTimeout(patience);
   const bytes = first.ContentLength ?? 0;
   let [at, checksum, resumes] = [0, 0, 0];
   let source = sourceOf(first);

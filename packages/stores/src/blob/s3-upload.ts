@@ -171,6 +171,8 @@ async function sendParts(
       if (upload.isCopied && part.byteLength === partBytes) upload.spare.push(part);
     });
     underWay.add(sending);
+    // It is waited for later: until then a failure must not count as one that nobody handles.
+    sending.catch(() => undefined);
     if (underWay.size >= PARTS_AT_ONCE) await Promise.race(underWay);
   };
   try {
@@ -217,11 +219,14 @@ async function complete(upload: Upload, id: string, { parts, checksum }: SentPar
   );
 }
 
+// Whoever waits for the upload has its failure already; the same server may be what does not answer.
+const ABORT_MS_MAX = 5_000;
+
 /** Best effort: what cannot be aborted now, the bucket's lifecycle removes. */
 async function abort(upload: Upload, id: string): Promise<void> {
   const { s3, scope, key } = upload;
   const command = new s3.library.AbortMultipartUploadCommand({ ...target(upload), UploadId: id });
-  const of = { scope: { ...scope, deadline: Number.POSITIVE_INFINITY }, doing: `undo ${key}` };
+  const of = { scope: { ...scope, deadline: Date.now() + ABORT_MS_MAX }, doing: `undo ${key}` };
   await s3
     .call(of, (client, http) => client.send(command, http))
     .catch((cause: unknown) => {

@@ -1,8 +1,10 @@
 import {
+  DeleteBucketCommand,
   DeleteObjectCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectVersionsCommand,
+  PutBucketVersioningCommand,
   S3Client,
 } from "@aws-sdk/client-s3";
 import { describe, expect, test } from "vitest";
@@ -329,6 +331,49 @@ describeOnServer("s3", () => {
     );
   });
 
+  test("a part that fails while the source is slow ends the upload, and not the process", async () => {
+    const unhandled: unknown[] = [];
+    const note = (cause: unknown) => void unhandled.push(cause);
+    process.on("unhandledRejection", note);
+    let cuts = 0;
+    const up = (bytes: Buffer): Buffer | "cut" => {
+      if (!bytes.includes("partNumber=1&")) return bytes;
+      cuts += 1;
+      return "cut";
+    };
+    await using proxy = await openTamperingProxy(upstream, { up });
+    await withStore(
+      async (store) => {
+        const slow = async function* (): AsyncGenerator<Uint8Array> {
+          yield* repeated(new Uint8Array(MIB), 11);
+          // The library tries three times.
+          await expect.poll(() => cuts, { timeout: 5_000 }).toBe(3);
+          await new Promise((resolve) => setTimeout(resolve, 100));
+          yield new Uint8Array(MIB);
+        };
+        await expect(store.put(scope, "k", slow())).rejects.toMatchObject({ code: "unavailable" });
+        expect(await store.read(scope, "k")).toBeUndefined();
+      },
+      { url: through(proxy), options: "part-size=5" },
+    );
+    process.off("unhandledRejection", note);
+    expect(unhandled).toEqual([]);
+  });
+
+  test("a stream that nobody reads gives its connection back", async () => {
+    await withStore(
+      async (store) => {
+        await store.put(scope, "k", new Uint8Array(8 * MIB));
+        const forgotten = await store.stream(scope, "k");
+        const stat = () => store.stat(scope, "k").catch(() => undefined);
+        await expect.poll(stat, { timeout: 4_000 }).toMatchObject({ bytes: 8 * MIB });
+        // Whoever remembers it late reads it from its beginning all the same.
+        expect((await collect(forgotten)).byteLength).toBe(8 * MIB);
+      },
+      { options: "pool=1&timeout=700" },
+    );
+  });
+
   test("more calls than connections wait their turn, and one that waits too long is unavailable", async () => {
     await withStore(
       async (store) => {
@@ -363,7 +408,23 @@ describeOnServer("s3", () => {
     await maker.health();
     await store.put(scope, "k", text("v"));
     await store.delete(scope, "k");
-    const { DeleteBucketCommand } = await import("@aws-sdk/client-s3");
+    await rawClient().send(new DeleteBucketCommand({ Bucket: bucket }));
+  });
+
+  test("versions that the bucket began to keep later are deleted too", async () => {
+    await using directory = await makeTemporaryDirectory();
+    const bucket = `custody-${serverName(directory.path)}`;
+    await using store = await openS3BlobStore({ url: at(bucket, "create=true") });
+    await store.put(scope, "k", text("one"));
+    await rawClient().send(
+      new PutBucketVersioningCommand({
+        Bucket: bucket,
+        VersioningConfiguration: { Status: "Enabled" },
+      }),
+    );
+    await store.put(scope, "k", text("two"));
+    await store.delete(scope, "k");
+    expect(await versions(bucket, "tenant-a/")).toEqual([]);
     await rawClient().send(new DeleteBucketCommand({ Bucket: bucket }));
   });
 

@@ -108,9 +108,18 @@ class S3BlobStore implements BlobStore, ServerEngine {
       return;
     }
     const doing = `delete blob ${key}`;
-    await this.#s3.call({ scope, doing, isWrite: true }, (client, http) =>
-      client.send(new library.DeleteObjectCommand({ Bucket: settings.bucket, Key: object }), http),
+    const { DeleteMarker, VersionId } = await this.#s3.call(
+      { scope, doing, isWrite: true },
+      (client, http) =>
+        client.send(
+          new library.DeleteObjectCommand({ Bucket: settings.bucket, Key: object }),
+          http,
+        ),
     );
+    if (DeleteMarker === undefined && VersionId === undefined) return;
+    // The bucket has begun to keep versions since it was looked at.
+    this.#s3.lookAgain();
+    await deleteS3Versions(this.#s3, { scope, key, object });
   }
 
   async usage(scope: Scope): Promise<{ readonly blobs: number; readonly bytes: number }> {

@@ -4,6 +4,7 @@ import { Redis } from "ioredis";
 import { afterAll, describe, expect, test } from "vitest";
 
 import { describeNetworkFaults } from "../testing/conformance-network.ts";
+import { openBullmqQueue } from "../queue/bullmq.ts";
 import { describeOnServer, serverName, testServerUrl } from "../testing/engine-server.ts";
 import { scopeFor } from "../testing/scope.ts";
 import { makeTemporaryDirectory } from "../testing/temporary-directory.ts";
@@ -199,6 +200,21 @@ describeOnServer("redis", () => {
       expect(String(failure)).not.toContain("Open-43");
       await raw.acl("DELUSER", user);
     });
+  });
+
+  test("clearing a tenant's cache leaves the tasks of a tenant whose name is a part of keys", async () => {
+    const prefix = newPrefix();
+    await using queue = await openBullmqQueue({ url: under(prefix) });
+    await using cache = await openRedisCache({ url: under(prefix) });
+    await queue.enqueue(scopeFor("cache"), "q", { id: "task", payload: bytes });
+    await cache.put(scopeFor("scan"), "k", bytes, { ttlMs: 60_000 });
+    await cache.increment(scopeFor("scan"), "k", 1, { ttlMs: 60_000 });
+    await cache.clear(scopeFor("scan"));
+    expect(await cache.get(scopeFor("scan"), "k")).toBeUndefined();
+    expect(await cache.increment(scopeFor("scan"), "k", 1, { ttlMs: 60_000 })).toBe(1);
+    const options = { worker: "w", leaseMs: 60_000 };
+    expect(await queue.claim(scopeFor("cache"), "q", options)).toMatchObject({ id: "task" });
+    await dropKeys(prefix);
   });
 
   test("databases of one server share nothing, notices neither", async () => {

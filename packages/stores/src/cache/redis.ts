@@ -24,6 +24,11 @@ export interface RedisCacheOptions {
 
 const LIMITS: CacheLimits = { keyLengthMax: 512, valueBytesMax: 1024 * 1024, rateMax: 10_000 };
 const SCAN_COUNT = 1_000;
+/**
+ * By their first letters, as a pattern knows no choice of words: values, counts, windows, locks. Keys of
+ * the queue begin with other letters there, where its tenant is called `cache` and ours `scan`.
+ */
+const ALL_KINDS = "[vcwl]*";
 /** With a clock of our own, the server must not forget before that clock says so. */
 const CLOCK_GRACE_MS = 60_000;
 /** A lock's last token is kept so long beyond its end; afterwards the clock is surely ahead of it. */
@@ -112,7 +117,7 @@ class RedisCache implements Cache, Locks, Notices, ServerEngine {
   }
 
   async clear(scope: Scope): Promise<void> {
-    await this.#scan(scope, "*", async (client, names) => {
+    await this.#scan(scope, "all", async (client, names) => {
       if (!this.#redis.settings.isCluster) await client.unlink(...names);
       else await Promise.all(names.map((name) => client.unlink(name)));
     });
@@ -216,10 +221,10 @@ class RedisCache implements Cache, Locks, Notices, ServerEngine {
   /** Goes through the tenant's keys of a kind, a page at a time; each page has its own time limit. */
   async #scan(
     scope: Scope,
-    kind: string,
+    kind: "value" | "all",
     work: (client: RedisClient, names: readonly string[]) => Promise<void>,
   ): Promise<void> {
-    const pattern = kind === "*" ? `${this.#root(scope)}:*` : `${this.#root(scope)}:${kind}:*`;
+    const pattern = `${this.#root(scope)}:${kind === "all" ? ALL_KINDS : kind}:*`;
     const of = { scope, doing: "look through the tenant's keys" };
     const primaries = await this.#redis.call(of, (client) =>
       Promise.resolve(this.#redis.primaries(client)),

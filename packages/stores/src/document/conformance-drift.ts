@@ -80,8 +80,8 @@ export function describeDrift(current: () => DocumentFixture): void {
   });
 
   test("a digest while rows are written is that of one instant", async () => {
-    const { store } = current();
-    const records = Array.from({ length: 2_000 }, (_, index) => ({
+    const { store, changedRows = 2_000 } = current();
+    const records = Array.from({ length: changedRows }, (_, index) => ({
       id: `id-${String(index).padStart(4, "0")}`,
       sequence: 1,
       fields: { size: index },

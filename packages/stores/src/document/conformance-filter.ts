@@ -75,6 +75,8 @@ const CASES: readonly (readonly [filter: unknown, ids: string])[] = [
   [{ tags: { $in: ["blue", "green"] } }, "a"],
   [{ tags: { $nin: ["red"] } }, "bdefg"],
   [{ "tags.red": 1 }, "f"],
+  // An array within an array is no element that could lack a member.
+  [{ "tags.red": null }, "cdeg"],
   [{ "parts.name": "p" }, "dg"],
   [{ "parts.name": { $exists: true } }, "dg"],
   [{ "parts.name": null }, "abcef"],

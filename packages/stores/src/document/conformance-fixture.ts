@@ -17,6 +17,11 @@ export interface DocumentFixture extends AsyncDisposable {
   reopen(): Promise<DocumentStore>;
   /** Set for a server that stands in for MongoDB and orders texts otherwise than MongoDB does. */
   readonly textOrder?: "utf-16";
+  /**
+   * How many rows are changed at once where it takes many (default 2,000); fewer for a server that
+   * reads the whole collection for each change.
+   */
+  readonly changedRows?: number;
   /** A JavaScript expression that a child process awaits to get a store on the same data. */
   readonly childStore: string;
   /** Changes made behind the store's back, in tenant `tenant-a`, to the given collection. */

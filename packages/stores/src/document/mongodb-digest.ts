@@ -15,7 +15,7 @@ const LIST_MAX = 10_000;
 
 const contentOf = documentContent({});
 
-/** Digests every row as it is stored, streamed. */
+/** Digests every row as it is stored, streamed: one batch of rows is in memory at a time. */
 export async function digestRows(
   call: MongoCall,
   collection: Collection<DocumentPlacement>,

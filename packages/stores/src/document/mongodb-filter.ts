@@ -2,9 +2,9 @@ import type { Document } from "mongodb";
 
 import type { Filter, FilterLiteral } from "@custody/contract/filter";
 
-import type { MongoQuery } from "../drivers/mongodb.ts";
-import { NESTED, storedName } from "./mongodb-record.ts";
-import { pathNames } from "./path-values.ts";
+import type { MongoQuery, MongoServer } from "../drivers/mongodb.ts";
+import { storedName } from "./mongodb-record.ts";
+import { comparable, pathNames } from "./path-values.ts";
 
 /** A filter in MongoDB's language. */
 export interface CompiledFilter {
@@ -14,17 +14,11 @@ export interface CompiledFilter {
 }
 
 /** What a server of MongoDB's protocol can be asked. */
-export interface FilterCapabilities {
-  /**
-   * `$elemMatch` with conditions on members. FerretDB 1 knows it for plain values alone, and
-   * mongo-java-server fails on it where an element is a text.
-   */
-  readonly hasElemMatch: boolean;
-}
+export type FilterCapabilities = Pick<MongoServer, "isFaithful">;
 
 const EVERYTHING: MongoQuery = {};
-/** No row has a sequence below 0. */
-const NOTHING: MongoQuery = { sequence: { $lt: -1 } };
+/** Whatever it is asked of, none of no values is met. */
+const NOTHING: MongoQuery = { _id: { $in: [] } };
 
 /** Compiles a filter on records that lie under `record`. */
 export function compileFilter(filter: Filter, capabilities: FilterCapabilities): CompiledFilter {
@@ -50,7 +44,7 @@ function compile(filter: Filter, context: Context): CompiledFilter {
     case "elemMatch":
       return compileElemMatch(filter, context);
     default:
-      return { query: compare(filter, fieldOf(filter.path, context)), isExact: true };
+      return compileComparison(filter, context);
   }
 }
 
@@ -80,17 +74,31 @@ function compileElemMatch(
   context: Context,
 ): CompiledFilter {
   const field = fieldOf(path, context);
-  if (!context.hasElemMatch) {
-    // Found too much, and looked at here; below a negation nothing may be left out.
-    return { query: context.isNegated ? NOTHING : { [field]: { $exists: true } }, isExact: false };
-  }
+  if (!context.isFaithful) return tooMuch({ [field]: { $exists: true } }, context);
   const within = compile(filter, { ...context, prefix: "" });
-  // An array within the array lies as an object, which a filter on absent members would meet.
-  const query = { [field]: { $elemMatch: { ...IS_OBJECT, ...within.query } } };
-  return { query, isExact: within.isExact };
+  return { query: { [field]: { $elemMatch: within.query } }, isExact: within.isExact };
 }
 
-const IS_OBJECT: MongoQuery = { [NESTED]: { $exists: false } };
+function compileComparison(filter: Comparison, context: Context): CompiledFilter {
+  const query = compare(filter, fieldOf(filter.path, context));
+  if (context.isFaithful || !asksForAbsence(filter)) return { query, isExact: true };
+  // Here the server finds too little.
+  const isNegation =
+    filter.op === "ne" || filter.op === "nin" || (filter.op === "exists" && !filter.value);
+  return tooMuch(isNegation ? EVERYTHING : query, context);
+}
+
+/** Finds too much, and each row is looked at; below a negation nothing may be left out. */
+function tooMuch(query: MongoQuery, { isNegated }: Context): CompiledFilter {
+  return { query: isNegated ? NOTHING : query, isExact: false };
+}
+
+/** Whether the answer depends on what is absent below the first member. */
+function asksForAbsence(filter: Comparison): boolean {
+  if (pathNames(filter.path).length === 1) return false;
+  if ("values" in filter) return filter.values.includes(null);
+  return filter.op === "exists" || filter.value === null;
+}
 
 type Comparison = Exclude<Filter, { readonly op: "and" | "or" | "nor" | "not" | "elemMatch" }>;
 
@@ -125,13 +133,8 @@ function among(
   return values.length === 0 ? NOTHING : one({ $in: values.map(literal) });
 }
 
-const INT64_MAX = 2n ** 63n - 1n;
-const INT64_MIN = -(2n ** 63n);
-
-/** Integers beyond 64 bits are compared as doubles, as they are stored. */
 function literal(value: FilterLiteral): FilterLiteral {
-  if (typeof value !== "bigint") return value;
-  return value > INT64_MAX || value < INT64_MIN ? Number(value) : value;
+  return typeof value === "bigint" ? comparable(value) : value;
 }
 
 function fieldOf(path: string, { prefix }: Context): string {

@@ -4,19 +4,22 @@ import type { Filter } from "@custody/contract/filter";
 import type { DocumentPlacement } from "@custody/contract/placement";
 
 import type { MongoCall, MongoQuery, MongoRow as Row } from "../drivers/mongodb.ts";
+import { isCommandNotFound } from "../drivers/mongodb-errors.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import { queryMark, readCursor, writeCursor } from "./cursor.ts";
 import type { Position } from "./cursor.ts";
+import { FirstRows } from "./first-rows.ts";
 import { heldCollection, keyName, keyPaths, plainPath } from "./mongodb-collection.ts";
 import type { HeldCollection } from "./mongodb-collection.ts";
 import { compileFilter } from "./mongodb-filter.ts";
 import type { CompiledFilter } from "./mongodb-filter.ts";
-import { fromStored, storedText } from "./mongodb-record.ts";
+import { fromStored, storedName, storedText } from "./mongodb-record.ts";
+import { planLines } from "./mongodb-plan.ts";
 import type { StoredRecord } from "./mongodb-record.ts";
 import { meetsFilter, pathNames } from "./path-values.ts";
 import type { DocumentPage, DocumentQuery, FoundDocument } from "./port.ts";
-import { compareKeys, sortKeys } from "./sort-key.ts";
+import { sortKeys } from "./sort-key.ts";
 
 /** Documents in one page at most. */
 export const PAGE_MAX = 1_000;
@@ -62,7 +65,8 @@ export async function countDocuments(
 ): Promise<number> {
   const held = await heldCollection(call, collection);
   if (held === undefined) return 0;
-  const compiled = compiledFilter(call, filter);
+  if (filter.op === "and" && filter.filters.length === 0) return await countVisible(call, held);
+  const compiled = compileFilter(filter, call.server);
   const query = { $and: [visible(held), compiled.query] };
   if (compiled.isExact) return held.rows.countDocuments(query, call.timed);
   let count = 0;
@@ -89,15 +93,30 @@ export async function explainQuery(
   return [...search.remarks(), ...(await explained(search.cursor().limit(query.limit)))];
 }
 
-const COMMAND_NOT_FOUND = 59;
+/** How many rows a reader may see, by the index on sequences: the rows themselves are not read. */
+export async function countVisible(
+  { server, timed }: MongoCall,
+  held: HeldCollection,
+): Promise<number> {
+  const { rows, checkpoint } = held;
+  if (!server.hasIndexes) return await rows.countDocuments(visible(held), timed);
+  const read = { $lte: checkpoint };
+  const counts = await Promise.all([
+    rows.countDocuments({ sequence: read }, timed),
+    rows.countDocuments({ at: { $gte: 0 }, sequence: read }, timed),
+    // Changed by a delivery that is under way, and there before it.
+    rows.countDocuments({ sequence: { $gt: checkpoint }, first: read }, timed),
+  ]);
+  const [all, gone, changing] = counts;
+  return all - gone + changing;
+}
 
 async function explained(cursor: FindCursor<Row>): Promise<readonly string[]> {
   try {
     const plan = await cursor.explain("queryPlanner");
-    return planLines(member(member(plan, "queryPlanner"), "winningPlan") ?? plan, 0);
+    return planLines(plan);
   } catch (cause) {
-    if (!(cause instanceof Error && "code" in cause && cause.code === COMMAND_NOT_FOUND))
-      throw cause;
+    if (!isCommandNotFound(cause)) throw cause;
     return ["the server does not tell its plans"];
   }
 }
@@ -132,7 +151,7 @@ class PageSearch {
   constructor(call: MongoCall, parts: PageParts) {
     this.#call = call;
     this.#parts = parts;
-    this.#filter = compiledFilter(call, parts.query.filter);
+    this.#filter = compileFilter(parts.query.filter, call.server);
     const paths = keyPaths(parts.collection);
     const fields = this.#sort.map(({ path, direction }) => {
       const number = paths.indexOf(plainPath(path));
@@ -177,7 +196,14 @@ class PageSearch {
     const query = { $and: [visible(held), this.#filter.query, behind] };
     const sort: Sort = [...order, ["_id", 1]];
     const projection = { ...RECORD, keys: 1 };
-    return held.rows.find(query, { sort, projection, batchSize: BATCH_SIZE, ...this.#call.timed });
+    return held.rows.find(query, {
+      sort,
+      projection,
+      batchSize: BATCH_SIZE,
+      // The keys of several paths have one index only where the placement says so.
+      allowDiskUse: true,
+      ...this.#call.timed,
+    });
   }
 
   get #sort(): readonly SortPath[] {
@@ -210,63 +236,51 @@ class PageSearch {
     return { id: row._id, keys: own };
   }
 
-  /** Looks at the sort keys of every row that meets the filter, and keeps the first ones behind the position. */
+  /** Looks at the sort keys of every row that meets the filter, then reads the first ones behind the position. */
   async #sortedHere(wanted: number): Promise<readonly FoundRow[]> {
+    const { held, position } = this.#parts;
     const names = this.#sort.map(({ path }) => pathNames(path));
-    const first = new FirstRows(wanted, this.#sort, this.#parts.position);
-    for await (const row of this.cursor()) {
+    const first = new FirstRows(wanted, this.#sort, position);
+    const query = { $and: [visible(held), this.#filter.query] };
+    const projection = this.#filter.isExact ? projectionOf(names) : RECORD;
+    const cursor = held.rows.find(query, {
+      projection,
+      batchSize: BATCH_SIZE,
+      ...this.#call.timed,
+    });
+    for await (const row of cursor) {
       if (!this.#meets(row)) continue;
       const fields = fromStored(row as unknown as StoredRecord);
       const keys = names.map((path, index) => {
         const { direction = "asc" } = this.#sort[index] ?? {};
         return sortKeys(fields, path)[direction];
       });
-      first.add({ document: documentOf(row), position: { id: row._id, keys } });
+      first.add({ id: row._id, keys });
     }
-    return first.rows();
+    return await this.#read(first.rows());
+  }
+
+  /** The documents at these positions; those that went away meanwhile are left out. */
+  async #read(positions: readonly Position[]): Promise<readonly FoundRow[]> {
+    const documents = new Map<string, FoundDocument>();
+    const ids = { _id: { $in: positions.map(({ id }) => id) } };
+    const { held } = this.#parts;
+    const query = { $and: [visible(held), ids] };
+    const cursor = held.rows.find(query, { projection: RECORD, ...this.#call.timed });
+    for await (const row of cursor) documents.set(row._id, documentOf(row));
+    return positions.flatMap((position) => {
+      const document = documents.get(position.id);
+      return document === undefined ? [] : [{ document, position }];
+    });
   }
 }
 
-/** The first rows of an order, of any number that are added; memory is bounded by a page. */
-class FirstRows {
-  readonly #wanted: number;
-  readonly #sort: readonly SortPath[];
-  readonly #after: Position | undefined;
-  #rows: FoundRow[] = [];
-
-  constructor(wanted: number, sort: readonly SortPath[], after: Position | undefined) {
-    this.#wanted = wanted;
-    this.#sort = sort;
-    this.#after = after;
-  }
-
-  add(row: FoundRow): void {
-    if (this.#after !== undefined && this.#compare(row.position, this.#after) <= 0) return;
-    this.#rows.push(row);
-    if (this.#rows.length >= 4 * this.#wanted) this.#cut();
-  }
-
-  rows(): readonly FoundRow[] {
-    this.#cut();
-    return this.#rows;
-  }
-
-  #cut(): void {
-    this.#rows.sort((left, right) => this.#compare(left.position, right.position));
-    this.#rows = this.#rows.slice(0, this.#wanted);
-  }
-
-  #compare(left: Position, right: Position): number {
-    for (const [index, { direction }] of this.#sort.entries()) {
-      const order = compareKeys(String(left.keys[index]), String(right.keys[index]));
-      if (order !== 0) return direction === "desc" ? -order : order;
-    }
-    return compareKeys(left.id, right.id);
-  }
-}
-
-function compiledFilter({ server }: MongoCall, filter: Filter): CompiledFilter {
-  return compileFilter(filter, { hasElemMatch: server.product === "MongoDB" });
+/** The members at the paths, and nothing beside them. */
+function projectionOf(paths: readonly (readonly string[])[]): Readonly<Record<string, 1>> {
+  const fields = paths.map((names) => `record.${names.map(storedName).join(".")}`);
+  // Of two paths, one within the other, a server takes the outer one alone.
+  const outer = fields.filter((field) => !fields.some((other) => field.startsWith(`${other}.`)));
+  return { digits: 1, ...Object.fromEntries(outer.map((field) => [field, 1 as const])) };
 }
 
 function documentOf(row: Row): FoundDocument {
@@ -278,22 +292,4 @@ function member(value: unknown, name: string | number): unknown {
   return typeof value === "object" && value !== null && Object.hasOwn(value, name)
     ? (value as Readonly<Record<string | number, unknown>>)[name]
     : undefined;
-}
-
-/** A stage with what it is about, then the stages that feed it. */
-function planLines(stage: unknown, depth: number): readonly string[] {
-  if (typeof stage !== "object" || stage === null) return [String(stage)];
-  const about = Object.entries(stage)
-    .filter(([name]) => name !== "inputStage" && name !== "inputStages" && name !== "shards")
-    .map(([name, value]) =>
-      typeof value === "string" ? `${name} ${value}` : `${name} ${JSON.stringify(value)}`,
-    );
-  const one = member(stage, "inputStage");
-  const many = member(stage, "inputStages");
-  const inputs: readonly unknown[] = [
-    ...(one === undefined ? [] : [one]),
-    ...(Array.isArray(many) ? (many as readonly unknown[]) : []),
-  ];
-  const line = `${"  ".repeat(depth)}${about.join(", ")}`;
-  return [line, ...inputs.flatMap((input) => planLines(input, depth + 1))];
 }

@@ -1,19 +1,32 @@
-import type { AnyBulkWriteOperation, BulkWriteResult, Document } from "mongodb";
+import type {
+  AnyBulkWriteOperation,
+  BulkWriteResult,
+  Document,
+  MongoBulkWriteError,
+} from "mongodb";
 
 import type { DocumentPlacement } from "@custody/contract/placement";
 
+import { rowConcern } from "../drivers/mongodb.ts";
 import type { MongoCall, MongoDocuments } from "../drivers/mongodb.ts";
+import { DUPLICATE_KEY, serverError } from "../drivers/mongodb-errors.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import { recordText } from "../record-batch.ts";
 import type { Delivery, RecordBatch } from "../record-batch.ts";
 import { keyName, keyPaths, noteCheckpoint, preparedCollection } from "./mongodb-collection.ts";
 import { fromStored, toStored } from "./mongodb-record.ts";
+import type { StoredRecord } from "./mongodb-record.ts";
 import { pathNames } from "./path-values.ts";
 import { sortKeys } from "./sort-key.ts";
 
-/** Bytes of JSON text. MongoDB's own limit is 16 MiB of BSON, which takes more room where arrays are long. */
+/** Bytes of JSON text. As BSON a document may take more room, and MongoDB's own limit is met before. */
 export const DOCUMENT_BYTES_MAX: number = 12 * 1024 * 1024;
+
+// mongodb.com/docs/manual/reference/limits: 16 MiB of BSON, of which an update takes some for its condition.
+const ROW_BYTES_MAX = 16 * 1024 * 1024 - 16 * 1024;
+// `1,` in an array takes up to 15 bytes as BSON, and keys repeat texts twice: a smaller text cannot be too large.
+const TEXT_BYTES_SAFE = 1024 * 1024;
 
 /**
  * The `first` of a deleted row: after every checkpoint. The row stays a while, so that an older
@@ -25,7 +38,7 @@ type Row = { _id: string } & Document;
 type Write = AnyBulkWriteOperation<Row>;
 
 const ROWS_AT_ONCE = 1_000;
-const DUPLICATE_KEY = 11_000;
+const BULKS_AT_ONCE = 2;
 
 /**
  * Writes a delivery: rows first, then the checkpoint; there is no transaction over both.
@@ -39,30 +52,27 @@ export async function applyDelivery(
   collection: Collection<DocumentPlacement>,
   delivery: Delivery,
 ): Promise<void> {
-  const { rows, checkpoint } = await preparedCollection(call, collection);
+  const { rows, checkpoint, build } = await preparedCollection(call, collection);
   const now = Date.now();
   // All of it is made before anything is written: a record that cannot be kept leaves nothing behind.
   const made = delivery.batches.map((batch) =>
-    batchRows(collection, batch).filter(({ sequence }) => sequence > checkpoint),
+    batchRows(call, collection, batch).filter(({ sequence }) => sequence > checkpoint),
   );
   for (const [index, batch] of made.entries()) {
-    // Inserting is several times faster than an update that may insert; asking FerretDB is slower than trying.
-    const isNew = delivery.batches[index]?.isNew === true || call.server.product === "FerretDB";
+    // Inserting is several times faster than an update that may insert; where nothing is indexed, asking
+    // is slower than trying.
+    const isNew = delivery.batches[index]?.isNew === true || !call.server.hasIndexes;
     const ids = isNew ? [] : batch.map(({ id }) => id);
     const known = await knownIds(call, rows, ids);
-    const writes = batch.map((row): Write => {
-      if (row.stored === undefined) return removal(row, now);
-      return known.has(row.id) ? replacement(row) : { insertOne: { document: rowOf(row) } };
+    const first = batch.map((row): Write => {
+      if (row.stored === undefined || known.has(row.id)) return replacement(row, { now });
+      return { insertOne: { document: rowOf(row) } };
     });
-    const present = await write(call, rows, writes);
-    // Somebody else inserted these meanwhile; whoever has the higher sequence stays.
-    await write(
-      call,
-      rows,
-      batch.filter(({ id }) => present.has(id)).map((row) => replacement(row)),
-    );
+    await writeFenced(call, rows, { batch, first, now });
   }
-  if (delivery.checkpoint > checkpoint) await noteCheckpoint(call, collection, delivery.checkpoint);
+  if (delivery.checkpoint > checkpoint) {
+    await noteCheckpoint(call, collection, { build, checkpoint: delivery.checkpoint });
+  }
 }
 
 /** Makes rows equal to the batch, whatever is stored; they are seen at once. */
@@ -72,11 +82,49 @@ export async function repairRows(
   batch: RecordBatch,
 ): Promise<void> {
   const { rows } = await preparedCollection(call, collection);
-  const writes = batchRows(collection, batch).map((row): Write => {
+  const writes = batchRows(call, collection, batch).map((row): Write => {
     const filter = { _id: row.id };
     if (row.stored === undefined) return { deleteOne: { filter } };
     return { replaceOne: { filter, replacement: { ...rowOf(row), first: 0 }, upsert: true } };
   });
+  const met = await write(call, rows, writes);
+  // An upsert met another's, which is there now.
+  const again = await write(
+    call,
+    rows,
+    met.flatMap((place) => writes.slice(place, place + 1)),
+  );
+  if (again.length === 0) return;
+  throw new StoreError("unavailable", `${collection.name} is written and emptied by others`);
+}
+
+interface Fenced {
+  readonly batch: readonly NewRow[];
+  /** What to try first for each. */
+  readonly first: readonly Write[];
+  readonly now: number;
+}
+
+/**
+ * Writes rows unless a newer version is there.
+ *
+ * A row that is there already was inserted meanwhile by another writer, or is as new: an update whose
+ * condition is not met tries to insert, and so does one that comes just before another's insert. Tried
+ * again, it meets the row; what is refused then too is tried without inserting, and stays if it is newer.
+ */
+async function writeFenced(
+  call: MongoCall,
+  rows: MongoDocuments,
+  { batch, first, now }: Fenced,
+): Promise<void> {
+  let left = batch;
+  let writes = first;
+  for (const isLast of [false, true]) {
+    const met = await write(call, rows, writes);
+    left = met.flatMap((place) => left.slice(place, place + 1));
+    if (left.length === 0) return;
+    writes = left.map((row) => replacement(row, { now, isUpsert: !isLast }));
+  }
   await write(call, rows, writes);
 }
 
@@ -88,6 +136,7 @@ interface NewRow {
 }
 
 function batchRows(
+  call: MongoCall,
   collection: Collection<DocumentPlacement>,
   batch: RecordBatch,
 ): readonly NewRow[] {
@@ -95,7 +144,8 @@ function batchRows(
   return batch.ids.map((id, index) => ({
     id,
     sequence: batch.sequences[index] ?? 0,
-    stored: batch.removed[index] === 1 ? undefined : storedOf(batch, index, paths),
+    stored:
+      batch.removed[index] === 1 ? undefined : storedOf(call, recordText(batch, index), paths),
   }));
 }
 
@@ -114,77 +164,79 @@ async function knownIds(
 }
 
 function storedOf(
-  batch: RecordBatch,
-  index: number,
+  { bsonBytes }: MongoCall,
+  bytes: Uint8Array,
   paths: readonly (readonly string[])[],
 ): Document {
-  const bytes = recordText(batch, index);
-  if (bytes.byteLength > DOCUMENT_BYTES_MAX) {
-    throw new StoreError(
-      "limit",
-      `a document of ${bytes.byteLength} bytes is over the limit of ${DOCUMENT_BYTES_MAX}`,
-    );
-  }
-  const stored = toStored(
-    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"),
-  );
+  const { byteLength } = bytes;
+  if (byteLength > DOCUMENT_BYTES_MAX) throw tooLarge(byteLength, DOCUMENT_BYTES_MAX);
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, byteLength).toString("utf8");
+  const stored = withKeys(toStored(text), paths);
+  if (byteLength <= TEXT_BYTES_SAFE) return stored;
+  const size = bsonBytes(stored);
+  if (size > ROW_BYTES_MAX) throw tooLarge(size, ROW_BYTES_MAX);
+  return stored;
+}
+
+function withKeys(stored: StoredRecord, paths: readonly (readonly string[])[]): Document {
   if (paths.length === 0) return stored;
   const fields = fromStored(stored);
   const keys = paths.map((names, number) => [keyName(number), sortKeys(fields, names)] as const);
   return { ...stored, keys: Object.fromEntries(keys) };
 }
 
+function tooLarge(bytes: number, bytesMax: number): StoreError {
+  return new StoreError("limit", `a document of ${bytes} bytes is over the limit of ${bytesMax}`);
+}
+
 function rowOf({ id, sequence, stored }: NewRow): Row {
   return { _id: id, sequence, first: sequence, ...stored };
 }
 
-function replacement({ id, sequence, stored = {} }: NewRow): Write {
-  const { digits } = stored;
-  return {
-    updateOne: {
-      filter: { _id: id, sequence: { $lt: sequence } },
-      update: {
-        $set: { sequence, ...stored },
-        // A record that was there stays visible; one that comes back after its deletion is new.
-        $min: { first: sequence },
-        $unset: { at: "", ...(digits === undefined ? { digits: "" } : {}) },
-      },
-      upsert: true,
-    },
-  };
+/** The new version, or the mark that the record is gone, unless a version as new is there. */
+function replacement(
+  { id, sequence, stored }: NewRow,
+  { now, isUpsert = true }: { readonly now: number; readonly isUpsert?: boolean },
+): Write {
+  const filter = { _id: id, sequence: { $lt: sequence } };
+  const update =
+    stored === undefined
+      ? {
+          $set: { sequence, first: GONE, at: now },
+          $unset: { record: "", digits: "", keys: "" },
+        }
+      : {
+          $set: { sequence, ...stored },
+          // A record that was there stays visible; one that comes back after its deletion is new.
+          $min: { first: sequence },
+          $unset: { at: "", ...(stored["digits"] === undefined ? { digits: "" } : {}) },
+        };
+  return { updateOne: { filter, update, upsert: isUpsert } };
 }
 
-function removal({ id, sequence }: NewRow, now: number): Write {
-  return {
-    updateOne: {
-      filter: { _id: id, sequence: { $lt: sequence } },
-      update: {
-        $set: { sequence, first: GONE, at: now },
-        $unset: { record: "", digits: "", keys: "" },
-      },
-      upsert: true,
-    },
-  };
-}
-
-/**
- * Writes rows in any order. Answers the ids of those that were there already: inserted by another, or
- * with a sequence that an update does not replace.
- */
+/** Writes rows in any order. Answers the places of those that were refused because the row is there. */
 async function write(
-  { timed }: MongoCall,
+  call: MongoCall,
   rows: MongoDocuments,
   writes: readonly Write[],
-): Promise<ReadonlySet<string>> {
-  const present = new Set<string>();
-  for (let from = 0; from < writes.length; from += ROWS_AT_ONCE) {
-    const part = writes.slice(from, from + ROWS_AT_ONCE);
-    for (const index of await duplicates(rows.bulkWrite(part, { ordered: false, ...timed }))) {
-      const one = part[index];
-      if (one !== undefined && "insertOne" in one) present.add(one.insertOne.document._id);
-    }
+): Promise<readonly number[]> {
+  const met: number[] = [];
+  const isInsert = writes.every((one) => "insertOne" in one);
+  const step = isInsert ? ROWS_AT_ONCE : call.server.updatesAtOnceMax;
+  const parts: { readonly from: number; readonly part: readonly Write[] }[] = [];
+  for (let from = 0; from < writes.length; from += step) {
+    parts.push({ from, part: writes.slice(from, from + step) });
   }
-  return present;
+  const writeNext = async (): Promise<void> => {
+    for (let next = parts.shift(); next !== undefined; next = parts.shift()) {
+      const { from, part } = next;
+      const options = { ordered: false, ...rowConcern(call.server), ...call.timed };
+      for (const place of await duplicates(rows.bulkWrite(part, options))) met.push(from + place);
+    }
+  };
+  // While the server writes one bulk, the next is made here.
+  await Promise.all(Array.from({ length: BULKS_AT_ONCE }, writeNext));
+  return met;
 }
 
 /** The writes of a bulk that were refused because the row is there. */
@@ -193,29 +245,16 @@ async function duplicates(writing: Promise<BulkWriteResult>): Promise<readonly n
     await writing;
     return [];
   } catch (cause) {
-    const errors = writeErrors(cause);
-    if (errors.length === 0) throw cause;
+    if (!isBulkError(cause)) throw cause;
+    const errors = [cause.writeErrors].flat();
     const refused = errors.find(({ code }) => code !== DUPLICATE_KEY);
-    if (refused !== undefined) {
-      throw new StoreError("refused", `MongoDB refused a row: ${refused.errmsg}`, { cause });
-    }
+    // Beside rows that are there a majority may have been missed, which is told apart from them.
+    const failure = refused ?? cause.result.getWriteConcernError();
+    if (failure !== undefined) throw serverError("write rows", failure);
     return errors.map(({ index }) => index);
   }
 }
 
-interface RowError {
-  readonly index: number;
-  readonly code: number;
-  readonly errmsg: string;
-}
-
-function writeErrors(cause: unknown): readonly RowError[] {
-  if (!(cause instanceof Error) || !("writeErrors" in cause)) return [];
-  const { writeErrors: errors } = cause;
-  const list: readonly unknown[] = Array.isArray(errors) ? errors : [errors];
-  return list.filter(isRowError);
-}
-
-function isRowError(error: unknown): error is RowError {
-  return typeof error === "object" && error !== null && "code" in error && "errmsg" in error;
+function isBulkError(cause: unknown): cause is MongoBulkWriteError {
+  return cause instanceof Error && cause.name === "MongoBulkWriteError";
 }

@@ -1,6 +1,6 @@
 import type { DocumentPlacement } from "@custody/contract/placement";
 
-import { openMongoDriver } from "../drivers/mongodb.ts";
+import { openMongoDriver, rowConcern } from "../drivers/mongodb.ts";
 import type { MongoCall, MongoDriver } from "../drivers/mongodb.ts";
 import { TurnQueue } from "../drivers/turn-queue.ts";
 import type { Collection, StoreStatistics } from "../projected-store.ts";
@@ -8,13 +8,19 @@ import type { Scope } from "../scope.ts";
 import type { ServerEngine } from "../server-engine.ts";
 import {
   dropCollection,
+  dropRemains,
   heldCollection,
-  notes,
+  notedCollections,
   preparedCollection,
-  rowsOf,
 } from "./mongodb-collection.ts";
 import { digestRows, listRows } from "./mongodb-digest.ts";
-import { PAGE_MAX, countDocuments, explainQuery, findDocuments, visible } from "./mongodb-find.ts";
+import {
+  PAGE_MAX,
+  countDocuments,
+  countVisible,
+  explainQuery,
+  findDocuments,
+} from "./mongodb-find.ts";
 import { DEPTH_MAX } from "./mongodb-record.ts";
 import { DOCUMENT_BYTES_MAX, GONE, applyDelivery, repairRows } from "./mongodb-write.ts";
 import type { DocumentStore } from "./port.ts";
@@ -24,7 +30,7 @@ export interface MongodbDocumentStoreOptions {
    * `mongodb://user:password@host:27017,host/installation?replica-set=rs0&auth-source=admin`. The path names
    * the installation (default `custody`): each tenant has a database `<installation>_<tenant>`. Options
    * besides those of every server: `auth-source`, `auth-mechanism` (SCRAM-SHA-256, MONGODB-X509), `replica-set`,
-   * `direct`, `read-preference`. `mongodb+srv://` is TLS.
+   * `direct`. `mongodb+srv://` is TLS.
    */
   readonly url: string;
   /** Secret under which an owner's name becomes a database's; without it owner scopes are refused. */
@@ -63,7 +69,7 @@ type Writing = Pick<
 >;
 
 function writing(driver: MongoDriver): Writing {
-  const turns = new Map<string, TurnQueue>();
+  const turns = new Map<string, { readonly queue: TurnQueue; users: number }>();
   /** One at a time in this process: what is digested is then that of one instant. */
   const inTurn = async <Result>(
     scope: Scope,
@@ -71,13 +77,19 @@ function writing(driver: MongoDriver): Writing {
     work: () => Promise<Result>,
   ): Promise<Result> => {
     const key = `${scope.tenant}\0${scope.owner ?? ""}\0${collection.name}\0${collection.generation}`;
-    const turn = turns.get(key) ?? new TurnQueue(() => Date.now());
+    const turn = turns.get(key) ?? { queue: new TurnQueue(() => Date.now()), users: 0 };
     turns.set(key, turn);
-    const end = await turn.take(scope.deadline);
+    turn.users += 1;
     try {
-      return await work();
+      const end = await turn.queue.take(scope.deadline);
+      try {
+        return await work();
+      } finally {
+        end();
+      }
     } finally {
-      end();
+      turn.users -= 1;
+      if (turn.users === 0) turns.delete(key);
     }
   };
   return {
@@ -110,11 +122,14 @@ function writing(driver: MongoDriver): Writing {
       ),
     digest: (scope, collection, bucketSize) =>
       inTurn(scope, collection, () =>
-        driver.call(scope, `digest ${collection.name}`, (call) =>
-          digestRows(call, collection, bucketSize),
+        driver.call(
+          scope,
+          `digest ${collection.name}`,
+          (call) => digestRows(call, collection, bucketSize),
+          { isStream: true },
         ),
       ),
-    settle: (scope) => driver.call(scope, "settle documents", forgetGone),
+    settle: (scope) => driver.call(scope, "settle documents", tidyUp),
     health: () => driver.health(),
     [Symbol.asyncDispose]: () => driver[Symbol.asyncDispose](),
   };
@@ -144,29 +159,11 @@ function reading(driver: MongoDriver): Omit<DocumentStore, keyof Writing> {
   };
 }
 
-interface Noted {
-  readonly name: string;
-  readonly generation: number;
-  readonly checkpoint: number;
-}
-
-async function notedCollections(call: MongoCall): Promise<readonly Noted[]> {
-  const rows = await notes(call)
-    .find({}, { sort: { _id: 1 }, ...call.timed })
-    .toArray();
-  return rows.map((row) => ({
-    name: String(row["name"]),
-    generation: Number(row["generation"]),
-    checkpoint: Number(row["checkpoint"]),
-  }));
-}
-
 async function collectStatistics(call: MongoCall): Promise<StoreStatistics> {
   const collections: { name: string; generation: number; records: number }[] = [];
-  for (const { name, generation, checkpoint } of await notedCollections(call)) {
-    const rows = rowsOf(call, { name, generation });
-    const records = await rows.countDocuments(visible({ rows, checkpoint }), call.timed);
-    collections.push({ name, generation, records });
+  for (const held of await notedCollections(call)) {
+    const { name, generation } = held;
+    collections.push({ name, generation, records: await countVisible(call, held) });
   }
   const stats = await call.database.command({ dbStats: 1 }, call.timed);
   const size = (name: string): number => Number(stats[name] ?? 0);
@@ -176,10 +173,11 @@ async function collectStatistics(call: MongoCall): Promise<StoreStatistics> {
   };
 }
 
-async function forgetGone(call: MongoCall): Promise<void> {
+async function tidyUp(call: MongoCall): Promise<void> {
   const before = Date.now() - GONE_KEPT_MS;
-  for (const noted of await notedCollections(call)) {
-    const old = { first: GONE, at: { $lt: before }, sequence: { $lte: noted.checkpoint } };
-    await rowsOf(call, noted).deleteMany(old, call.timed);
+  for (const { rows, checkpoint } of await notedCollections(call)) {
+    const old = { at: { $lt: before }, first: GONE, sequence: { $lte: checkpoint } };
+    await rows.deleteMany(old, { ...rowConcern(call.server), ...call.timed });
   }
+  await dropRemains(call);
 }

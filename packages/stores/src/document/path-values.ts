@@ -75,7 +75,7 @@ function meetsComparison(document: unknown, filter: Comparison): boolean {
           end.some((element) => isObject(element) && meetsFilter(element, filter.filter)),
       );
     default:
-      return some((value) => isBeyond(value, filter.op, filter.value));
+      return some((value) => isBeyondBound(value, filter.op, filter.value));
   }
 }
 
@@ -97,12 +97,12 @@ function anyOf(end: BranchEnd, meets: (value: unknown) => boolean): boolean {
 
 function isSame(value: unknown, literal: FilterLiteral): boolean {
   if (literal === null) return value === null || value === undefined;
-  // A number equals a bigint of its value, of which it is another kind.
-  if (isNumber(value) && isNumber(literal)) return !(value < literal) && !(value > literal);
-  return value === literal;
+  return isNumber(value) && isNumber(literal)
+    ? compareNumbers(value, literal) === 0
+    : value === literal;
 }
 
-function isBeyond(
+function isBeyondBound(
   value: unknown,
   op: "gt" | "gte" | "lt" | "lte",
   bound: string | number | bigint,
@@ -110,13 +110,27 @@ function isBeyond(
   if (typeof bound === "string") {
     return typeof value === "string" && holds(op, compareTexts(value, bound));
   }
-  if (!isNumber(value)) return false;
-  return holds(op, value < bound ? -1 : value > bound ? 1 : 0);
+  return isNumber(value) && holds(op, compareNumbers(value, bound));
 }
 
 function holds(op: "gt" | "gte" | "lt" | "lte", order: number): boolean {
   if (order === 0) return op === "gte" || op === "lte";
   return order > 0 ? op === "gt" || op === "gte" : op === "lt" || op === "lte";
+}
+
+/** A number equals a bigint of its value, of which it is another kind. */
+function compareNumbers(left: number | bigint, right: number | bigint): number {
+  const [one, other] = [comparable(left), comparable(right)];
+  return one < other ? -1 : one > other ? 1 : 0;
+}
+
+const INT64_MAX = 2n ** 63n - 1n;
+const INT64_MIN = -(2n ** 63n);
+
+/** The number as stores compare it: whole numbers beyond 64 bits are the nearest double to all of them. */
+export function comparable(value: number | bigint): number | bigint {
+  const isBeyond = typeof value === "bigint" && (value > INT64_MAX || value < INT64_MIN);
+  return isBeyond ? Number(value) : value;
 }
 
 /** By code point: UTF-16 units order otherwise from U+D800 on. */

@@ -1,4 +1,4 @@
-import { branchEnds } from "./path-values.ts";
+import { branchEnds, comparable } from "./path-values.ts";
 
 /**
  * The texts by which a document sorts at a path: its least value for ascending order, its greatest for
@@ -53,13 +53,12 @@ const ALL = 2n ** 64n - 1n;
 const APART = 0x8000;
 
 /** 20 hex digits that order as the numbers do: the nearest double's bits, then how far the integer is from it. */
-function numberKey(value: number | bigint): string {
+function numberKey(given: number | bigint): string {
+  const value = comparable(given);
   const nearest = Number(value) === 0 ? 0 : Number(value);
   bits.setFloat64(0, nearest);
   const raw = bits.getBigUint64(0);
   const ordered = (raw & SIGN) === 0n ? raw | SIGN : raw ^ ALL;
-  const apart =
-    typeof value === "bigint" && Number.isFinite(nearest) ? Number(value - BigInt(nearest)) : 0;
-  const within = Math.max(-APART, Math.min(APART - 1, apart));
-  return ordered.toString(16).padStart(16, "0") + (within + APART).toString(16).padStart(4, "0");
+  const apart = typeof value === "bigint" ? Number(value - BigInt(nearest)) : 0;
+  return ordered.toString(16).padStart(16, "0") + (apart + APART).toString(16).padStart(4, "0");
 }

@@ -14,42 +14,76 @@ import type { Scope } from "../scope.ts";
 import type { EngineHealth } from "../server-engine.ts";
 import { callMilliseconds, withinMilliseconds } from "./call-limit.ts";
 import { loadClientLibrary } from "./client-library.ts";
-import { mapMongoError } from "./mongodb-errors.ts";
+import { MAJOR_MIN, NEEDED, isCommandNotFound, mapMongoError } from "./mongodb-errors.ts";
 import { parseServerUrl } from "./server-settings.ts";
 import type { ServerSettings } from "./server-settings.ts";
 import { spaceOf } from "./space.ts";
 
-/** What the server can do, told by itself. */
+/** What the server is and can do, told by itself. */
 export interface MongoServer {
   /** `MongoDB`, `FerretDB`, or `another server of MongoDB's protocol`. */
   readonly product: string;
   readonly version: string;
+  readonly topology: "single" | "replica-set" | "sharded";
+  /**
+   * True for MongoDB itself. Others are asked for more where they answer otherwise than it does, and each
+   * row is looked at here: `$elemMatch` with conditions on members, which FerretDB 1 knows for plain values
+   * alone and on which mongo-java-server fails where an element is a text; and what is absent at a path
+   * through an array, which both of them find where an element is no object.
+   */
+  readonly isFaithful: boolean;
+  /** False for FerretDB 1: it makes indexes of names that it cannot quote, and reads without them all the same. */
+  readonly hasIndexes: boolean;
+  /**
+   * Updates in one command. FerretDB 1 keeps a connection to its database for each until the last is
+   * done, and stands still for ever at a hundred.
+   */
+  readonly updatesAtOnceMax: number;
 }
 
-/** One call: on whose behalf, and the options that bound its time. */
+/** One call: on whose behalf, and what bounds it. */
 export interface MongoCall {
   readonly database: Db;
   readonly server: MongoServer;
-  /** To be spread into each operation's options. */
-  readonly timed: { readonly timeoutMS: number };
+  /**
+   * To be spread into the options of each operation as it begins. The driver's own `timeoutMS` does
+   * nothing (mongodb 7, `timeout.ts`): the server is given the limit, and the signal ends reads.
+   *
+   * @throws StoreError `unavailable` once the call was given up, so that it writes nothing more.
+   */
+  readonly timed: { readonly maxTimeMS?: number; readonly signal: AbortSignal };
+  /** How many bytes a document takes as BSON. */
+  readonly bsonBytes: (document: Document) => number;
+}
+
+/** What bounds a call besides the scope's deadline. */
+export interface MongoCallOptions {
+  /**
+   * For streams over all rows: every answer comes within the URL's time-out, and there may be as many
+   * as it takes. Other calls end as a whole within the time-out.
+   */
+  readonly isStream?: boolean;
 }
 
 const RULES = {
   product: "MongoDB",
   schemes: { mongodb: "clear", "mongodb+srv": "tls" },
   defaultPort: 27_017,
-  options: ["auth-source", "auth-mechanism", "replica-set", "direct", "read-preference"],
+  options: ["auth-source", "auth-mechanism", "replica-set", "direct"],
 } as const;
 
-/** The oldest version whose `$nor`, `$min` and bulk upserts the adapter was written for. */
-const MAJOR_MIN = 5;
 // MongoDB's names of databases are shorter than 64 bytes (mongodb.com/docs/manual/reference/limits).
 const INSTALLATION_LENGTH_MAX = 24;
 const DATABASE_LENGTH_MAX = 63;
-const INSTALLATION = /^[A-Za-z0-9_-]+$/;
+const UPDATES_AT_ONCE_MAX = 1_000;
+// One that ended with `_` would meet another's `_system`.
+const INSTALLATION = /^[A-Za-z0-9_-]*[A-Za-z0-9-]$/;
+// Node's timers and MongoDB's limits count milliseconds in 31 bits.
+const LIMIT_MS_MAX = 2 ** 31 - 1;
 
 interface MongoDriverParts {
   readonly connect: () => MongoClient;
+  readonly bsonBytes: (document: Document) => number;
   readonly settings: ServerSettings;
   readonly ownerSalt: Uint8Array | undefined;
 }
@@ -71,21 +105,25 @@ export class MongoDriver implements AsyncDisposable {
     scope: Scope,
     doing: string,
     work: (call: MongoCall) => Promise<Result>,
+    { isStream = false }: MongoCallOptions = {},
   ): Promise<Result> {
-    const name = this.#databaseName(scope);
+    const { settings, bsonBytes, ownerSalt } = this.#parts;
+    const name = databaseName(this.#installation, scope, ownerSalt);
     const startedAt = Date.now();
-    const ms = callMilliseconds(scope, this.#parts.settings.timeoutMs, startedAt);
+    const ms = callMilliseconds(scope, isStream ? LIMIT_MS_MAX : settings.timeoutMs, startedAt);
     try {
-      return await withinMilliseconds(ms, "MongoDB", async () => {
-        const server = await this.#known(ms);
+      return await withinMilliseconds(ms, "MongoDB", async (signal) => {
+        const server = await this.#known(settings.timeoutMs);
         return await work({
           database: (await this.#client()).db(name),
           server,
-          timed: {
-            get timeoutMS() {
-              return Math.max(1, ms - (Date.now() - startedAt));
-            },
+          get timed() {
+            if (signal.aborted) throw new StoreError("unavailable", `${doing}: was given up`);
+            // Of a stream the server would count all parts together.
+            if (ms === LIMIT_MS_MAX) return { signal };
+            return { maxTimeMS: Math.max(1, ms - (Date.now() - startedAt)), signal };
           },
+          bsonBytes,
         });
       });
     } catch (cause) {
@@ -99,7 +137,11 @@ export class MongoDriver implements AsyncDisposable {
       const { timeoutMs } = this.#parts.settings;
       this.#server = undefined;
       const server = await withinMilliseconds(timeoutMs, "MongoDB", () => this.#known(timeoutMs));
-      return { ...server, tookMs: Date.now() - startedAt };
+      return {
+        product: server.product,
+        version: server.version,
+        tookMs: Date.now() - startedAt,
+      };
     } catch (cause) {
       throw mapMongoError("ask MongoDB for its version", cause);
     }
@@ -129,45 +171,81 @@ export class MongoDriver implements AsyncDisposable {
     }
   }
 
-  #known(timeoutMS: number): Promise<MongoServer> {
-    this.#server ??= this.#ask(timeoutMS).catch((cause: unknown) => {
+  #known(maxTimeMS: number): Promise<MongoServer> {
+    this.#server ??= this.#ask(maxTimeMS).catch((cause: unknown) => {
       this.#server = undefined;
       throw cause;
     });
     return this.#server;
   }
 
-  async #ask(timeoutMS: number): Promise<MongoServer> {
+  async #ask(maxTimeMS: number): Promise<MongoServer> {
     const admin = (await this.#client()).db("admin");
-    const built = await admin.command({ buildInfo: 1 }, { timeoutMS });
-    const version = String(built["version"]);
-    const ferret: unknown = built["ferretdb"] ?? built["ferretdbVersion"];
-    if (ferret !== undefined) {
-      const own =
-        typeof ferret === "object" && ferret !== null && "version" in ferret
-          ? ferret.version
-          : ferret;
-      return { product: "FerretDB", version: String(own).replace(/^v/, "") };
-    }
-    // MongoDB names the commit it was built from.
-    const isMongo = typeof built["gitVersion"] === "string";
-    const product = isMongo ? "MongoDB" : "another server of MongoDB's protocol";
-    if (Number(version.split(".")[0]) >= MAJOR_MIN) return { product, version };
-    throw new StoreError(
-      "unsupported",
-      `MongoDB ${version} is too old: Custody needs ${MAJOR_MIN}.0 or newer`,
-    );
+    const asked = admin.command({ hello: 1, maxTimeMS }).catch((cause: unknown) => {
+      // Servers before 5.0, of which some others are, do not know the word.
+      if (isCommandNotFound(cause)) return {};
+      throw cause;
+    });
+    const [built, hello] = await Promise.all([admin.command({ buildInfo: 1, maxTimeMS }), asked]);
+    return serverOf(built, hello);
   }
+}
 
-  /** A database for each tenant and owner: none can be reached from another's. */
-  #databaseName(scope: Scope): string {
-    const space = spaceOf(scope, this.#parts.ownerSalt);
-    const plain = `${this.#installation}_${space}`;
-    if (plain.length <= DATABASE_LENGTH_MAX && !space.includes("~")) return plain;
-    // Only `_system` begins with `_` among the names of tenants, so a shortened name is none of another's.
-    const digest = createHash("sha256").update(space).digest("hex").slice(0, 32);
-    return `${this.#installation}__${digest}`;
+/** A database for each tenant and owner: none can be reached from another's. */
+export function databaseName(
+  installation: string,
+  scope: Scope,
+  ownerSalt: Uint8Array | undefined,
+): string {
+  const space = spaceOf(scope, ownerSalt);
+  const plain = `${installation}_${space}`;
+  if (plain.length <= DATABASE_LENGTH_MAX && !space.includes("~")) return plain;
+  // Only `_system` begins with `_` among the names of tenants, so a shortened name is none of another's.
+  const digest = createHash("sha256").update(space).digest("hex").slice(0, 32);
+  return `${installation}__${digest}`;
+}
+
+/**
+ * What a server's answers to `buildInfo` and `hello` say of it.
+ *
+ * @throws StoreError `unsupported` for a MongoDB that is too old.
+ */
+export function serverOf(built: Document, hello: Document): MongoServer {
+  const version = String(built["version"]);
+  const isReplicaSet = typeof hello["setName"] === "string";
+  const topology =
+    hello["msg"] === "isdbgrid" ? "sharded" : isReplicaSet ? "replica-set" : "single";
+  const ferret: unknown = built["ferretdb"] ?? built["ferretdbVersion"];
+  if (ferret !== undefined) {
+    const own =
+      typeof ferret === "object" && ferret !== null && "version" in ferret
+        ? ferret.version
+        : ferret;
+    const ferretVersion = String(own).replace(/^v/, "");
+    const isFirst = ferretVersion.startsWith("1.");
+    return {
+      product: "FerretDB",
+      version: ferretVersion,
+      topology,
+      isFaithful: false,
+      hasIndexes: !isFirst,
+      updatesAtOnceMax: isFirst ? 20 : UPDATES_AT_ONCE_MAX,
+    };
   }
+  // MongoDB names the commit it was built from.
+  const isMongo = typeof built["gitVersion"] === "string";
+  const product = isMongo ? "MongoDB" : "another server of MongoDB's protocol";
+  if (Number(version.split(".")[0]) < MAJOR_MIN) {
+    throw new StoreError("unsupported", `MongoDB ${version} is too old: ${NEEDED}`);
+  }
+  return {
+    product,
+    version,
+    topology,
+    isFaithful: isMongo,
+    hasIndexes: true,
+    updatesAtOnceMax: UPDATES_AT_ONCE_MAX,
+  };
 }
 
 /**
@@ -179,14 +257,7 @@ export async function openMongoDriver(options: {
   readonly url: string;
   readonly ownerSalt?: Uint8Array;
 }): Promise<MongoDriver> {
-  const settings = parseServerUrl(options.url, RULES);
-  const { path } = settings;
-  if (path !== "" && (!INSTALLATION.test(path) || path.length > INSTALLATION_LENGTH_MAX)) {
-    throw new StoreError(
-      "refused",
-      `the URL of MongoDB cannot be used: after the host stands the installation's name, 1 to ${INSTALLATION_LENGTH_MAX} of A-Z a-z 0-9 _ -`,
-    );
-  }
+  const settings = readMongoSettings(options.url);
   const library = await loadClientLibrary(() => import("mongodb"), {
     product: "MongoDB",
     install: "mongodb@7",
@@ -199,10 +270,25 @@ export async function openMongoDriver(options: {
   } catch (cause) {
     throw mapMongoError("read the URL of MongoDB", cause);
   }
-  return new MongoDriver({ connect, settings, ownerSalt: options.ownerSalt });
+  const bsonBytes = (document: Document): number => library.BSON.calculateObjectSize(document);
+  return new MongoDriver({ connect, bsonBytes, settings, ownerSalt: options.ownerSalt });
 }
 
-function addressOf({ scheme, hosts }: ServerSettings): string {
+/** Reads a MongoDB's URL. @throws StoreError `refused` for one that cannot be used. */
+export function readMongoSettings(url: string): ServerSettings {
+  const settings = parseServerUrl(url, RULES);
+  const { path } = settings;
+  if (path === "" || (INSTALLATION.test(path) && path.length <= INSTALLATION_LENGTH_MAX)) {
+    return settings;
+  }
+  throw new StoreError(
+    "refused",
+    `the URL of MongoDB cannot be used: after the host stands the installation's name, 1 to ${INSTALLATION_LENGTH_MAX} of A-Z a-z 0-9 _ -, and no _ at its end`,
+  );
+}
+
+/** The hosts, as the client takes them. */
+export function addressOf({ scheme, hosts }: ServerSettings): string {
   const names = hosts.map(({ host, port }) => {
     const name = host.includes(":") ? `[${host}]` : host;
     return scheme === "mongodb" ? `${name}:${port}` : name;
@@ -210,7 +296,8 @@ function addressOf({ scheme, hosts }: ServerSettings): string {
   return `${scheme}://${names.join(",")}/`;
 }
 
-function clientOptions(settings: ServerSettings): MongoClientOptions {
+/** All else that a URL says, as the client takes it. */
+export function clientOptions(settings: ServerSettings): MongoClientOptions {
   const { user, password, tls, options, timeoutMs, connectMs, poolMax } = settings;
   const mechanism = options["auth-mechanism"];
   const credentials =
@@ -225,13 +312,6 @@ function clientOptions(settings: ServerSettings): MongoClientOptions {
       : { authMechanism: mechanism as NonNullable<MongoClientOptions["authMechanism"]> }),
     ...(options["replica-set"] === undefined ? {} : { replicaSet: options["replica-set"] }),
     ...(options["direct"] === undefined ? {} : { directConnection: options["direct"] === "true" }),
-    ...(options["read-preference"] === undefined
-      ? {}
-      : {
-          readPreference: options["read-preference"] as NonNullable<
-            MongoClientOptions["readPreference"]
-          >,
-        }),
     ...(tls === undefined ? {} : tlsOptions(tls)),
     appName: "custody",
     maxPoolSize: poolMax,
@@ -242,12 +322,13 @@ function clientOptions(settings: ServerSettings): MongoClientOptions {
     heartbeatFrequencyMS: 1_000,
     // Rows can be read from the journal again; checkpoints ask for a majority (`DURABLE`).
     writeConcern: { w: 1 },
+    // The primary alone: of two secondaries one may have a checkpoint whose rows the other has not.
+    readPreference: "primary",
     // A caller repeats by itself, and knows what is harmless to repeat.
     retryWrites: false,
     retryReads: false,
     useBigInt64: true,
-    promoteValues: true,
-    ignoreUndefined: false,
+    promoteBuffers: true,
   };
 }
 
@@ -266,10 +347,28 @@ function tlsOptions({
   };
 }
 
-/** How a checkpoint is written: everything before it has then reached the majority as well. */
-export const DURABLE: { readonly writeConcern: { readonly w: "majority" } } = {
-  writeConcern: { w: "majority" },
+/** How a checkpoint is written: neither a crash nor another primary takes it back, nor what was written before it. */
+export const DURABLE: {
+  readonly writeConcern: { readonly w: "majority"; readonly journal: true };
+} = {
+  writeConcern: { w: "majority", journal: true },
 };
+
+/**
+ * How rows are written: with their checkpoint, which comes after them in the same log, they are durable too.
+ * Of a sharded cluster each shard has a log of its own.
+ */
+export function rowConcern({ topology }: MongoServer): Partial<typeof DURABLE> {
+  return topology === "sharded" ? DURABLE : {};
+}
+
+/** How a checkpoint is read: one that another primary may take back is not yet there. */
+export function checkpointConcern({ topology }: MongoServer): {
+  readonly readConcern?: { readonly level: "majority" };
+} {
+  // A server by itself has no majority to ask.
+  return topology === "single" ? {} : { readConcern: { level: "majority" } };
+}
 
 /** A row: a document whose `_id` is a text. */
 export type MongoRow = { _id: string } & Document;

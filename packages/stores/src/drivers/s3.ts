@@ -28,6 +28,8 @@ export interface S3Connection extends AsyncDisposable {
   readonly settings: S3Settings;
   /** True when the bucket keeps earlier versions. Asks the server once. */
   isVersioned(scope: Scope): Promise<boolean>;
+  /** Forgets what the bucket was found to be. */
+  lookAgain(): void;
   /** Sends what `work` makes, within the time limit. @throws StoreError as `mapS3Error` says. */
   call<Result>(
     of: S3Call,
@@ -90,6 +92,10 @@ class Connection implements S3Connection {
 
   async isVersioned(scope: Scope): Promise<boolean> {
     return (await this.#bucket(scope)).isVersioned;
+  }
+
+  lookAgain(): void {
+    this.#facts = undefined;
   }
 
   async call<Result>(...[of, work]: Parameters<S3Connection["call"]>): Promise<Result> {

@@ -8,8 +8,18 @@ import {
 import type { PgFragment } from "../drivers/postgresql-sql.ts";
 import type { PgSession } from "../drivers/postgresql-session.ts";
 import { StoreError } from "../errors.ts";
-import type { JournalAppend, LineLocation, NewEntry, Relocation, SegmentRow } from "./journal.ts";
-import { addIds } from "./postgresql-journal-ids.ts";
+import type { PgResult } from "../drivers/postgresql-statements.ts";
+import type {
+  JournalAppend,
+  JournalHead,
+  LineLocation,
+  NewEntry,
+  Relocation,
+  SegmentRow,
+} from "./journal.ts";
+import { addIds, withCounts } from "./postgresql-journal-ids.ts";
+import type { IdCounts } from "./postgresql-journal-ids.ts";
+import { WrongNumber } from "./postgresql-journal-numbers.ts";
 import type { JournalDatabase } from "./postgresql-journal-schema.ts";
 import { removeIntents } from "./postgresql-journal-state.ts";
 
@@ -21,52 +31,70 @@ export interface AppendContext {
   readonly typeNumbers: ReadonlyMap<string, number>;
 }
 
+/** The statements that write one commit, and what their answers must be. */
+export interface CommitStatements {
+  readonly statements: readonly PgFragment[];
+  /**
+   * Adds what it has added to the counts of ids.
+   *
+   * @throws StoreError `conflict` when an intent was gone, WrongNumber when the numbers are others'.
+   */
+  readonly read: (results: readonly PgResult[], counts: IdCounts) => IdCounts;
+}
+
 /**
- * The statements that write one commit, tables of its types aside. Where it uses intents up, the first
- * removes them: its count must be their number.
+ * Prepares the statements that write one commit, tables of its types and the head aside.
  *
  * @throws StoreError `refused` when an entry's hashes do not fit its ids.
  */
 export function commitStatements(
   { database, tenantNo, typeNumbers }: AppendContext,
   commit: JournalAppend,
-): readonly PgFragment[] {
-  const { table } = database;
-  const { head, entries, nodes, segments, receipt } = commit;
-  const typeNo = ({ type }: NewEntry): number => typeNumbers.get(type) ?? 0;
-  const withIds = entries.filter(({ ids }) => ids.length > 0);
-  return [
-    ...(commit.intents.length === 0 ? [] : [removeIntents(database, tenantNo, commit.intents)]),
-    prepared`UPDATE ${table("head")} SET timeline = ${storedText(head.timeline)},
-      sequence = ${head.sequence}, last_entry_hash = ${head.lastEntryHash},
-      last_received_at = ${head.lastReceivedAt}, frontier = ${head.frontier}
-      WHERE tenant_no = ${tenantNo}`,
-    ...(segments.length === 0 ? [] : [insertSegments(database, tenantNo, segments)]),
-    ...insertEntries(
-      database,
-      tenantNo,
-      entries.map((entry) => ({ entry, typeNo: typeNo(entry) })),
-    ),
-    ...withIds.flatMap((entry) => {
-      const { sequence, operation, ids, contentHashes } = entry;
-      const isDelete = operation === "delete";
-      const space = { tenantNo, typeNo: typeNo(entry) };
-      return addIds(database, space, { sequence, isDelete, ids, contentHashes });
-    }),
-    prepared`INSERT INTO ${table("tree_node")} (tenant_no, level, position, hash)
-      SELECT ${tenantNo}::int, k.* FROM unnest(${bigintArray(nodes.map(({ level }) => level))},
-        ${bigintArray(nodes.map(({ index }) => index))},
-        ${bytesArray(nodes.map(({ hash }) => hash))}) AS k`,
-    prepared`INSERT INTO ${table("tree_head")} (tenant_no, size, head)
-      VALUES (${tenantNo}, ${head.sequence}, ${commit.treeHead})`,
-    ...(receipt === undefined
+): CommitStatements {
+  const { entries, segments, intents, receipt } = commit;
+  const ofIntents = intents.length === 0 ? [] : [removeIntents(database, tenantNo, intents)];
+  const ofIds = entries.flatMap(({ type, sequence, operation, ids, contentHashes }) => {
+    const isDelete = operation === "delete";
+    const space = { tenantNo, typeNo: typeNumbers.get(type) ?? 0 };
+    return addIds(database, space, { sequence, isDelete, ids, contentHashes });
+  });
+  const ofSegments = segments.length === 0 ? [] : [insertSegments(database, tenantNo, segments)];
+  const ofReceipt =
+    receipt === undefined
       ? []
       : [
-          prepared`INSERT INTO ${table("receipt")} (tenant_no, kind, key, receipt)
+          prepared`INSERT INTO ${database.table("receipt")} (tenant_no, kind, key, receipt)
             VALUES (${tenantNo}, ${receipt.kind}, ${storedText(receipt.key)},
               ${storedText(receipt.receipt)})`,
-        ]),
-  ];
+        ];
+  return {
+    statements: [
+      ...ofIntents,
+      insertEntries({ database, tenantNo, typeNumbers }, commit),
+      ...ofSegments,
+      ...ofIds,
+      ...ofReceipt,
+    ],
+    read(results, counts) {
+      requireIntents(intents, results[0]?.count ?? 0);
+      const [added] = results.slice(ofIntents.length);
+      if (added?.rows[0]?.["entries"] !== entries.length) throw new WrongNumber();
+      const first = ofIntents.length + 1 + ofSegments.length;
+      return withCounts(counts, results.slice(first, first + ofIds.length));
+    },
+  };
+}
+
+/** Writes the tenant's state as commits have left it; its row is locked. */
+export function updateHead(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  head: JournalHead,
+): PgFragment {
+  return prepared`UPDATE ${table("head")} SET timeline = ${storedText(head.timeline)},
+    sequence = ${head.sequence}, last_entry_hash = ${head.lastEntryHash},
+    last_received_at = ${head.lastReceivedAt}, frontier = ${head.frontier}
+    WHERE tenant_no = ${tenantNo}`;
 }
 
 /** Whether entries follow the head. @throws StoreError `conflict` when they do not. */
@@ -77,7 +105,7 @@ export function requireNext(last: number, { head, entries }: JournalAppend): voi
 }
 
 /** Whether the statements removed every intent. @throws StoreError `conflict` when one was gone. */
-export function requireIntents(intents: readonly string[], removed: number): void {
+function requireIntents(intents: readonly string[], removed: number): void {
   if (intents.length === 0 || removed === intents.length) return;
   const names = intents.join(", ");
   throw new StoreError("conflict", `an intent to write a segment is gone: one of ${names}`);
@@ -115,33 +143,40 @@ export async function relocateLines(
   throw new StoreError("conflict", `entry ${missed.sequence} no longer lies where it did`);
 }
 
+/** One statement for what every commit has, as each costs about as much as the rows of a small commit. */
 function insertEntries(
-  { table }: JournalDatabase,
-  tenantNo: number,
-  rows: readonly { readonly entry: NewEntry; readonly typeNo: number }[],
-): readonly PgFragment[] {
-  if (rows.length === 0) return [];
-  const entries = rows.map(({ entry }) => entry);
+  { database: { table }, tenantNo, typeNumbers }: AppendContext,
+  { head, entries, nodes, treeHead }: JournalAppend,
+): PgFragment {
   const numbers = (take: (entry: NewEntry) => number | null): PgFragment =>
     bigintArray(entries.map(take));
   const texts = (take: (entry: NewEntry) => string | null): PgFragment =>
     textArray(entries.map(take));
   const inline = entries.filter(({ lines }) => lines !== undefined);
-  return [
-    prepared`INSERT INTO ${table("entry")} (tenant_no, sequence, type_no, count, received_at, first_line,
-        hash, bytes, commit_id, operation, segment_id)
-      SELECT ${tenantNo}::int, k.* FROM unnest(${numbers(({ sequence }) => sequence)},
-        ${bigintArray(rows.map(({ typeNo }) => typeNo))}, ${numbers(({ count }) => count)},
-        ${numbers(({ receivedAt }) => receivedAt)}, ${numbers(({ location }) => lineOf(location))},
-        ${bytesArray(entries.map(({ hash }) => hash))}, ${bytesArray(entries.map(({ bytes }) => bytes))},
-        ${texts(({ commit }) => storedText(commit))}, ${texts(({ operation }) => storedText(operation))},
-        ${texts(({ location }) => segmentOf(location))}) AS k`,
-    ...inline.map(
-      ({ sequence, lines = new Uint8Array() }) =>
-        prepared`INSERT INTO ${table("entry_lines")} (tenant_no, sequence, lines)
-          VALUES (${tenantNo}, ${sequence}, ${lines})`,
-    ),
-  ];
+  // By number and name: an entry whose type the server knows by another number is not written.
+  return prepared`WITH added AS (INSERT INTO ${table("entry")} (tenant_no, sequence, type_no, count, received_at,
+        first_line, hash, bytes, commit_id, operation, segment_id)
+      SELECT ${tenantNo}::int, k.sequence, t.type_no, k.count, k.received_at, k.first_line, k.hash, k.bytes,
+        k.commit_id, k.operation, k.segment_id
+      FROM unnest(${numbers(({ sequence }) => sequence)},
+        ${numbers(({ type }) => typeNumbers.get(type) ?? 0)}, ${texts(({ type }) => type)},
+        ${numbers(({ count }) => count)}, ${numbers(({ receivedAt }) => receivedAt)},
+        ${numbers(({ location }) => lineOf(location))}, ${bytesArray(entries.map(({ hash }) => hash))},
+        ${bytesArray(entries.map(({ bytes }) => bytes))}, ${texts(({ commit }) => storedText(commit))},
+        ${texts(({ operation }) => storedText(operation))}, ${texts(({ location }) => segmentOf(location))})
+        AS k (sequence, type_no, type, count, received_at, first_line, hash, bytes, commit_id, operation,
+          segment_id)
+      JOIN ${table("type")} t ON t.type_no = k.type_no AND t.name = k.type RETURNING 1),
+    lines AS (INSERT INTO ${table("entry_lines")} (tenant_no, sequence, lines)
+      SELECT ${tenantNo}::int, k.* FROM unnest(${bigintArray(inline.map(({ sequence }) => sequence))},
+        ${bytesArray(inline.map(({ lines = new Uint8Array() }) => lines))}) AS k),
+    nodes AS (INSERT INTO ${table("tree_node")} (tenant_no, level, position, hash)
+      SELECT ${tenantNo}::int, k.* FROM unnest(${bigintArray(nodes.map(({ level }) => level))},
+        ${bigintArray(nodes.map(({ index }) => index))},
+        ${bytesArray(nodes.map(({ hash }) => hash))}) AS k),
+    heads AS (INSERT INTO ${table("tree_head")} (tenant_no, size, head)
+      VALUES (${tenantNo}, ${head.sequence}, ${treeHead}))
+    SELECT count(*) AS entries FROM added`;
 }
 
 function insertSegments(

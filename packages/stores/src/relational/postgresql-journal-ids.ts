@@ -63,7 +63,7 @@ export function findIdsBefore(
   });
 }
 
-/** Statements that count one entry's ids and add them as its sequence's versions. */
+/** Statements that add one entry's ids as its sequence's versions; their answers are for {@link withCounts}. */
 export function addIds(
   database: JournalDatabase,
   space: IdSpace,
@@ -78,42 +78,77 @@ export function addIds(
   if (contentHashes.byteLength !== ids.length * HASH_BYTES) {
     throw new StoreError("refused", `entry ${sequence} has not ${HASH_BYTES} bytes of hash an id`);
   }
-  const { tenantNo, typeNo } = space;
-  const recordId = database.table("record_id");
-  return partsOf(ids).flatMap((part, index) => {
+  return partsOf(ids).map((part, index) => {
     const start = index * IDS_AT_ONCE;
     const hashes = contentHashes.subarray(start * HASH_BYTES, (start + part.length) * HASH_BYTES);
     const place = start * 2 + (isDelete ? 1 : 0);
-    return [
-      countIds(database, space, { ids: part, isDelete }),
-      prepared`INSERT INTO ${recordId} (tenant_no, type_no, id, sequence, place, content_hash)
-        SELECT ${tenantNo}::int, ${typeNo}::int, k.id, ${sequence}::bigint, (k.n - 1) * 2 + ${place}::int,
-          substring(${hashes}::bytea FROM ((k.n - 1) * 16 + 1)::int FOR 16)
-        FROM unnest(${textArray(part.map(storedText))}) WITH ORDINALITY AS k (id, n)`,
-    ];
+    return addPart(database, space, { sequence, isDelete, ids: part, hashes, place });
   });
+}
+
+/** Looks first and adds then, in one statement: all of it sees the index as it was. */
+function addPart(
+  database: JournalDatabase,
+  space: IdSpace,
+  part: {
+    readonly sequence: number;
+    readonly isDelete: boolean;
+    readonly ids: readonly string[];
+    readonly hashes: Uint8Array;
+    readonly place: number;
+  },
+): PgFragment {
+  const { tenantNo, typeNo } = space;
+  const { sequence, isDelete, ids, hashes, place } = part;
+  const live = isDelete ? 0 : ids.length;
+  const [found = SQL_TRUE] = findIds(database, space, ids);
+  return prepared`WITH added AS (INSERT INTO ${database.table("record_id")} (tenant_no, type_no, id, sequence,
+        place, content_hash)
+      SELECT ${tenantNo}::int, ${typeNo}::int, k.id, ${sequence}::bigint, (k.n - 1) * 2 + ${place}::int,
+        substring(${hashes}::bytea FROM ((k.n - 1) * 16 + 1)::int FOR 16)
+      FROM unnest(${textArray(ids.map(storedText))}) WITH ORDINALITY AS k (id, n))
+    SELECT ${typeNo}::int AS type_no, ${live}::bigint - count(*) FILTER (WHERE place % 2 = 0) AS live,
+      ${ids.length}::bigint - count(*) AS total FROM (${found}) AS latest`;
+}
+
+/** How many ids a transaction has added, by the number of their type. */
+export type IdCounts = ReadonlyMap<number, { readonly live: number; readonly total: number }>;
+
+/** Adds what statements of {@link addIds} have answered to counts. */
+export function withCounts(counts: IdCounts, results: readonly PgResult[]): IdCounts {
+  const sums = new Map(counts);
+  for (const row of results.flatMap(({ rows }) => rows)) {
+    const typeNo = Number(row["type_no"]);
+    const { live = 0, total = 0 } = sums.get(typeNo) ?? {};
+    sums.set(typeNo, {
+      live: live + Number(row["live"]),
+      total: total + Number(row["total"]),
+    });
+  }
+  return sums;
+}
+
+/**
+ * Adds to the counts of types. Once a transaction: a row that is updated again and again in one leaves as many
+ * versions behind, through which every further update must go.
+ */
+export function addCounts(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  counts: IdCounts,
+): PgFragment {
+  const sums = [...counts.values()];
+  return prepared`INSERT INTO ${table("id_count")} AS c (tenant_no, type_no, live, total)
+    SELECT ${tenantNo}::int, k.* FROM unnest(${bigintArray([...counts.keys()])},
+      ${bigintArray(sums.map(({ live }) => live))}, ${bigintArray(sums.map(({ total }) => total))}) AS k
+    ON CONFLICT (tenant_no, type_no)
+    DO UPDATE SET live = c.live + excluded.live, total = c.total + excluded.total`;
 }
 
 /** A statement that reads the live ids of a type, and ids ever seen. */
 export function countOf({ table }: JournalDatabase, { tenantNo, typeNo }: IdSpace): PgFragment {
   return prepared`SELECT live, total FROM ${table("id_count")}
     WHERE tenant_no = ${tenantNo} AND type_no = ${typeNo}`;
-}
-
-/** Runs before the insert, while the index still shows what was there. */
-function countIds(
-  database: JournalDatabase,
-  space: IdSpace,
-  { ids, isDelete }: { readonly ids: readonly string[]; readonly isDelete: boolean },
-): PgFragment {
-  const { tenantNo, typeNo } = space;
-  const [found = SQL_TRUE] = findIds(database, space, ids);
-  const added = isDelete ? 0 : ids.length;
-  return prepared`INSERT INTO ${database.table("id_count")} AS c (tenant_no, type_no, live, total)
-    SELECT ${tenantNo}::int, ${typeNo}::int, ${added}::bigint - count(*) FILTER (WHERE place % 2 = 0),
-      ${ids.length}::bigint - count(*) FROM (${found}) AS latest
-    ON CONFLICT (tenant_no, type_no)
-    DO UPDATE SET live = c.live + excluded.live, total = c.total + excluded.total`;
 }
 
 /** Ids begin with their day: mostly no known id lies between those of a new batch, and none need be looked up. */

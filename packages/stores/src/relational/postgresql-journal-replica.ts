@@ -5,12 +5,19 @@ import { openPostgresql } from "../drivers/postgresql.ts";
 import type { Postgresql } from "../drivers/postgresql.ts";
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
+import { verbatim } from "../drivers/sql-fragment.ts";
 
 /** A standby that takes reads off the primary. */
 export interface JournalReplica extends AsyncDisposable {
   /** Notes that this process has written: reads go to the primary until the replica has it. */
   noteWrite(scope: Scope): Promise<void>;
-  /** Runs reads there; `undefined` when it is down, or has not yet what this process wrote. */
+  /** Reads from the primary, and notes what was seen: a later read of the replica is no older. */
+  askPrimary(
+    scope: Scope,
+    doing: string,
+    statements: readonly PgFragment[],
+  ): Promise<readonly PgResult[]>;
+  /** Runs reads there; `undefined` when it is down, or has not yet what this process has seen. */
   ask(
     scope: Scope,
     doing: string,
@@ -20,12 +27,17 @@ export interface JournalReplica extends AsyncDisposable {
 
 // While it is down, each read would wait for a connection first.
 const REST_MS = 5_000;
+// One that hangs must leave the primary the time to answer.
+const ANSWER_MS_MAX = 2_000;
+
+const PRIMARY_AT = verbatim("SELECT pg_current_wal_insert_lsn()::text AS lsn");
+const REPLICA_AT = verbatim("SELECT pg_last_wal_replay_lsn()::text AS lsn");
 
 /**
  * Opens the replica that the URL names; `undefined` when it names none.
  *
- * What was written is told by the position in the write-ahead log: the replica is asked for it within
- * the statements of the read itself, so that their snapshot is no older.
+ * What this process has written or read is told by positions in the write-ahead log. The replica is asked
+ * for its own within the statements of the read, so that their snapshots are no older.
  */
 export async function openJournalReplica(
   primary: Postgresql,
@@ -39,38 +51,84 @@ export async function openJournalReplica(
     isReplica: true,
     isKeyed: true,
   });
-  let writtenTo: string | undefined;
-  let asked = 0;
+  const seen = new SeenPosition();
   let restsUntil = 0;
   const noteWrite = async (scope: Scope): Promise<void> => {
-    // Until the position is known, no read can go to the replica.
-    writtenTo = undefined;
-    const turn = ++asked;
-    const position = sql`SELECT pg_current_wal_insert_lsn()::text AS lsn`;
-    const [found] = await primary.ask(scope, "read the log's position", [position]);
-    const lsn = found?.rows[0]?.["lsn"];
-    // An answer that was overtaken is older than what was written since.
-    if (typeof lsn === "string" && turn === asked) writtenTo = lsn;
+    const note = seen.asking();
+    try {
+      const [found] = await primary.ask(scope, "read the log's position", [PRIMARY_AT]);
+      note(found);
+    } catch {
+      // Until the position is known, no read can go to the replica.
+      seen.forget();
+    }
   };
   return {
-    noteWrite: (scope) => noteWrite(scope).catch(() => undefined),
+    noteWrite,
+    async askPrimary(scope, doing, statements) {
+      const note = seen.asking();
+      const results = await primary.ask(scope, doing, [...statements, PRIMARY_AT]);
+      note(results.at(-1));
+      return results.slice(0, -1);
+    },
     async ask(scope, doing, statements) {
-      if (clock() < restsUntil) return undefined;
+      const now = clock();
+      if (now < restsUntil) return undefined;
       // A process that was just started reads what those before it wrote.
-      if (writtenTo === undefined) await noteWrite(scope);
-      if (writtenTo === undefined) return undefined;
-      const reached = sql`SELECT pg_last_wal_replay_lsn() >= ${writtenTo}::pg_lsn AS reached`;
+      if (seen.position === undefined) await noteWrite(scope);
+      if (seen.position === undefined) return undefined;
+      const reached = sql`SELECT pg_last_wal_replay_lsn() >= ${seen.position}::pg_lsn AS reached`;
+      const soon = { ...scope, deadline: Math.min(scope.deadline, now + ANSWER_MS_MAX) };
+      const note = seen.asking();
       try {
-        const [is, ...results] = await pg.ask(scope, doing, [reached, ...statements]);
-        return is?.rows[0]?.["reached"] === true ? results : undefined;
+        const answers = await pg.ask(soon, doing, [reached, ...statements, REPLICA_AT]);
+        if (answers[0]?.rows[0]?.["reached"] !== true) return undefined;
+        // Behind a name of several standbys the next one may be further behind.
+        note(answers.at(-1));
+        return answers.slice(1, -1);
       } catch (cause) {
-        if (!(cause instanceof StoreError) || cause.code !== "unavailable") throw cause;
-        restsUntil = clock() + REST_MS;
+        if (!(cause instanceof StoreError)) throw cause;
+        // Where it has not the tables yet, statements fail before it can say that it is behind.
+        if (cause.code === "unavailable") restsUntil = clock() + REST_MS;
         return undefined;
       }
     },
     [Symbol.asyncDispose]: () => pg[Symbol.asyncDispose](),
   };
+}
+
+/** How far into the log what this process has seen reaches. */
+class SeenPosition {
+  #position: string | undefined;
+  #forgotten = 0;
+
+  /** `undefined` when it is not known. */
+  get position(): string | undefined {
+    return this.#position;
+  }
+
+  forget(): void {
+    this.#position = undefined;
+    this.#forgotten += 1;
+  }
+
+  /** Call before asking for a position, and the answer with what was answered. */
+  asking(): (result: PgResult | undefined) => void {
+    const forgotten = this.#forgotten;
+    return (result) => {
+      const lsn = result?.rows[0]?.["lsn"];
+      // An answer that was asked for before something else was written may be older than that.
+      if (typeof lsn !== "string" || forgotten !== this.#forgotten) return;
+      const isLater = this.#position === undefined || placeOf(lsn) > placeOf(this.#position);
+      if (isLater) this.#position = lsn;
+    };
+  }
+}
+
+/** `16/B374D848` as a number. */
+function placeOf(lsn: string): bigint {
+  const [high = "0", low = "0"] = lsn.split("/");
+  return BigInt(`0x${high}`) * 4_294_967_296n + BigInt(`0x${low}`);
 }
 
 /** The replica holds the primary's schemas and roles, whatever its own URL says. */

@@ -1,12 +1,14 @@
 import { verbatim } from "../drivers/sql-fragment.ts";
 import type { PgTransaction } from "../drivers/postgresql.ts";
 import { prepared } from "../drivers/postgresql-sql.ts";
+import type { PgFragment } from "../drivers/postgresql-sql.ts";
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
 import type { IdPosition, JournalAppend, JournalHead, JournalTransaction } from "./journal.ts";
-import { commitStatements, requireIntents, requireNext } from "./postgresql-journal-append.ts";
+import { commitStatements, requireNext, updateHead } from "./postgresql-journal-append.ts";
 import { textOf } from "./postgresql-journal-entries.ts";
-import { findIds, readFoundIds } from "./postgresql-journal-ids.ts";
+import { addCounts, findIds, readFoundIds } from "./postgresql-journal-ids.ts";
+import type { IdCounts } from "./postgresql-journal-ids.ts";
 import type { JournalNumbers } from "./postgresql-journal-numbers.ts";
 import type { JournalDatabase } from "./postgresql-journal-schema.ts";
 import { selectReceipt } from "./postgresql-journal-state.ts";
@@ -33,8 +35,10 @@ export class PostgresqlJournalTransaction implements JournalTransaction {
   readonly head: JournalHead | undefined;
   readonly #parts: JournalTransactionParts;
   #appended: JournalHead | undefined;
+  #counts: IdCounts = new Map();
   #isOpen = true;
-  #isInSavepoint = false;
+  /** The savepoint of the last commit that was appended. */
+  #savepoint: SavepointName | undefined;
 
   constructor(parts: JournalTransactionParts) {
     this.#parts = parts;
@@ -63,10 +67,11 @@ export class PostgresqlJournalTransaction implements JournalTransaction {
       prepared`SELECT set_config('custody.space', ${database.pg.space(of)}, true)`;
     const results = await transaction.session.runAll([
       space(scope),
+      numbers.confirm({ tenant, tenantNo, type: { name: type, typeNo } }),
       ...findIds(database, { tenantNo, typeNo }, ids),
       space(this.#parts.scope),
     ]);
-    const found = readFoundIds(results.slice(1, -1), ids.length);
+    const found = readFoundIds(results.slice(2, -1), ids.length);
     return found.map((at) => at !== undefined && !at.isDeleted);
   }
 
@@ -83,23 +88,23 @@ export class PostgresqlJournalTransaction implements JournalTransaction {
     const last = (this.#appended ?? this.head)?.sequence ?? 0;
     requireNext(last, commit);
     const { database, numbers, scope, tenantNo, transaction } = this.#parts;
-    const typeNumbers = new Map<string, number>();
-    for (const { type } of commit.entries) {
-      if (!typeNumbers.has(type)) typeNumbers.set(type, await numbers.make(scope, "type", type));
-    }
-    const statements = commitStatements({ database, tenantNo, typeNumbers }, commit);
     const { session } = transaction;
-    const opening = this.#isInSavepoint ? [RELEASE, SAVEPOINT] : [SAVEPOINT];
+    const types = [...new Set(commit.entries.map(({ type }) => type))];
+    const typeNumbers = await numbers.makeTypes(scope, session, types);
+    const { statements, read } = commitStatements({ database, tenantNo, typeNumbers }, commit);
+    // Two names by turns: where the one is not ended, the other is not taken back in its place.
+    const name = this.#savepoint === "one_commit" ? "another_commit" : "one_commit";
+    const opening = this.#savepoint === undefined ? [] : [savepoint("RELEASE", this.#savepoint)];
     try {
-      const results = await session.runAll([...opening, ...statements]);
-      this.#isInSavepoint = true;
-      requireIntents(commit.intents, results[opening.length]?.count ?? 0);
+      const results = await session.runAll([...opening, savepoint("BEGIN", name), ...statements]);
+      this.#savepoint = name;
+      const counts = read(results.slice(opening.length + 1), this.#counts);
       for (const table of commit.tables ?? []) {
         await writeTable(session, { database, tenantNo }, table);
       }
-      this.#appended = commit.head;
+      [this.#appended, this.#counts] = [commit.head, counts];
     } catch (cause) {
-      await this.#takeAppendBack();
+      await this.#takeAppendBack(name);
       throw cause;
     }
   }
@@ -107,14 +112,20 @@ export class PostgresqlJournalTransaction implements JournalTransaction {
   async commit(): Promise<void> {
     this.#mustBeOpen("commit");
     this.#isOpen = false;
-    const { transaction, onEnd, wasCommitted } = this.#parts;
+    const { database, tenantNo, transaction, onEnd, wasCommitted } = this.#parts;
+    const appended = this.#appended;
+    // Once for all of a group. The head's row was found when it was locked.
+    const last =
+      appended === undefined
+        ? []
+        : [addCounts(database, tenantNo, this.#counts), updateHead(database, tenantNo, appended)];
     try {
-      await transaction.commit();
+      await transaction.commit(last);
     } catch (cause) {
       const isUnsure = cause instanceof StoreError && cause.code === "unavailable";
-      if (!isUnsure || this.#appended === undefined) throw cause;
+      if (!isUnsure || appended === undefined) throw cause;
       // The answer is lost; what became of the commit can still be asked, once the server has ended it.
-      const isDone = await wasCommitted(this.#appended).catch(() => false);
+      const isDone = await wasCommitted(appended).catch(() => false);
       if (!isDone) throw cause;
     } finally {
       await onEnd();
@@ -137,16 +148,21 @@ export class PostgresqlJournalTransaction implements JournalTransaction {
   }
 
   /** A commit that fails leaves the others of its group as they were. */
-  async #takeAppendBack(): Promise<void> {
+  async #takeAppendBack(name: SavepointName): Promise<void> {
+    const back = [savepoint("ROLLBACK TO", name), savepoint("RELEASE", name)];
     try {
-      await this.#parts.transaction.session.runAll([ROLLBACK_TO, RELEASE]);
-      this.#isInSavepoint = false;
+      await this.#parts.transaction.session.runAll(back);
+      this.#savepoint = undefined;
     } catch {
-      // The connection is gone, and with it the whole transaction: `commit` will say so.
+      // The connection is gone, or the savepoint was never set as the transaction had failed before: all
+      // of it is taken back, and `commit` will say so.
     }
   }
 }
 
-const SAVEPOINT = { ...verbatim("SAVEPOINT one_commit"), isPrepared: true };
-const RELEASE = { ...verbatim("RELEASE SAVEPOINT one_commit"), isPrepared: true };
-const ROLLBACK_TO = { ...verbatim("ROLLBACK TO SAVEPOINT one_commit"), isPrepared: true };
+type SavepointName = "one_commit" | "another_commit";
+
+function savepoint(doing: "BEGIN" | "RELEASE" | "ROLLBACK TO", name: SavepointName): PgFragment {
+  const statement = doing === "BEGIN" ? "SAVEPOINT" : `${doing} SAVEPOINT`;
+  return { ...verbatim(`${statement} ${name}`), isPrepared: true };
+}

@@ -2,7 +2,7 @@ import { SYSTEM_TENANT } from "@custody/contract/ids";
 
 import type { PgSession } from "../drivers/postgresql-session.ts";
 import type { PgFragment } from "../drivers/postgresql-sql.ts";
-import { sql } from "../drivers/postgresql-sql.ts";
+import { prepared, sql } from "../drivers/postgresql-sql.ts";
 import type { PgResult } from "../drivers/postgresql-statements.ts";
 import { openPostgresql } from "../drivers/postgresql.ts";
 import type { PostgresqlOptions } from "../drivers/postgresql.ts";
@@ -13,7 +13,7 @@ import type { Scope } from "../scope.ts";
 import type { ServerEngine } from "../server-engine.ts";
 import type { JournalHead, JournalStore, JournalTransaction } from "./journal.ts";
 import { relocateLines } from "./postgresql-journal-append.ts";
-import { bytesOf, headOf, selectHead } from "./postgresql-journal-entries.ts";
+import { bytesOf, headOf } from "./postgresql-journal-entries.ts";
 import { journalNumbers } from "./postgresql-journal-numbers.ts";
 import { entryReads, stateReads } from "./postgresql-journal-reads.ts";
 import type { JournalReading } from "./postgresql-journal-reads.ts";
@@ -86,46 +86,65 @@ class TenantTurns {
 }
 
 async function begin(journal: Journal, scope: Scope): Promise<JournalTransaction> {
-  const { database, numbers, ready, replica, turns } = journal;
+  const { numbers, ready, turns } = journal;
   const giveTurnBack = await turns.take(scope);
   try {
     await ready(scope);
-    const tenantNo = await numbers.make(scope, "tenant", scope.tenant);
-    const transaction = await database.pg.begin(scope, "commit", { durability: "journal" });
-    try {
-      const head = await lockHead(journal, transaction.session, tenantNo);
-      return new PostgresqlJournalTransaction({
-        database,
-        numbers,
-        scope,
-        tenantNo,
-        transaction,
-        head,
-        async onEnd() {
-          giveTurnBack();
-          await replica?.noteWrite(scope);
-        },
-        wasCommitted: (committed) => wasCommitted(journal, scope, { tenantNo, committed }),
-      });
-    } catch (cause) {
-      await transaction.rollback();
-      throw cause;
-    }
+    return await numbers.trusting(() => beginInTurn(journal, scope, giveTurnBack));
   } catch (cause) {
     giveTurnBack();
     throw cause;
   }
 }
 
-/** Takes the lock of the tenant's head, which every commit of it needs. */
+async function beginInTurn(
+  journal: Journal,
+  scope: Scope,
+  giveTurnBack: () => void,
+): Promise<JournalTransaction> {
+  const { database, numbers, replica } = journal;
+  const tenantNo = await numbers.make(scope, "tenant", scope.tenant);
+  const transaction = await database.pg.begin(scope, "commit", { durability: "journal" });
+  try {
+    const head = await lockHead(journal, transaction.session, { tenant: scope.tenant, tenantNo });
+    return new PostgresqlJournalTransaction({
+      database,
+      numbers,
+      scope,
+      tenantNo,
+      transaction,
+      head,
+      async onEnd() {
+        giveTurnBack();
+        await replica?.noteWrite(scope);
+      },
+      wasCommitted: (committed) => wasCommitted(journal, scope, { tenantNo, committed }),
+    });
+  } catch (cause) {
+    await transaction.rollback();
+    throw cause;
+  }
+}
+
+/**
+ * Takes the lock of the tenant's head, which every commit of it needs.
+ *
+ * @throws WrongNumber where the row is another tenant's, StoreError `corrupt` where it is gone: nothing
+ *   would be locked, and sequences would begin anew.
+ */
 async function lockHead(
-  { database }: Journal,
+  { database, numbers }: Journal,
   session: PgSession,
-  tenantNo: number,
+  of: { readonly tenant: string; readonly tenantNo: number },
 ): Promise<JournalHead | undefined> {
-  const locked = { ...sql`${selectHead(database, tenantNo)} FOR UPDATE`, isPrepared: true };
-  const [row] = await session.rows(locked);
-  return headOf(row);
+  const { table } = database;
+  const [row] =
+    await session.rows(prepared`SELECT timeline, sequence, last_entry_hash, last_received_at,
+      frontier, (SELECT name FROM ${table("tenant")} WHERE tenant_no = ${of.tenantNo}) AS tenant
+    FROM ${table("head")} WHERE tenant_no = ${of.tenantNo} FOR UPDATE`);
+  if (row?.["tenant"] === of.tenant) return headOf(row);
+  await session.run(numbers.confirm(of));
+  throw new StoreError("corrupt", `the journal of ${of.tenant} has lost its head`);
 }
 
 /** Whether a commit whose answer was lost was done; waits until the server has ended it. */
@@ -139,13 +158,14 @@ async function wasCommitted(
     scope,
     "ask what became of a commit",
     async (session) => {
-      await lockHead(journal, session, tenantNo);
+      await lockHead(journal, session, { tenant: scope.tenant, tenantNo });
       const [row] = await session.rows(sql`SELECT hash FROM ${table("entry")}
         WHERE tenant_no = ${tenantNo} AND sequence = ${committed.sequence}`);
       if (row === undefined) return false;
       return Buffer.compare(bytesOf(row["hash"]), committed.lastEntryHash) === 0;
     },
-    { durability: "projection" },
+    // Its own commit waits until the other one is on the disk, and where standbys are waited for, on those.
+    { durability: "journal" },
   );
 }
 
@@ -161,30 +181,44 @@ type Writing = Pick<
   | "dropQuarantine"
 >;
 
-function writing({ database, numbers, ready, replica }: Journal): Writing {
-  const { pg } = database;
-  /** Prepares a small write; answers the tenant's number. */
-  const enter = async (scope: Scope): Promise<number> => {
-    await ready(scope);
-    return numbers.make(scope, "tenant", scope.tenant);
-  };
-  /** Runs one statement as a small write of its own. */
-  const write = async (
-    given: Scope,
-    doing: string,
-    statement: (tenantNo: number) => PgFragment,
-  ): Promise<PgResult> => {
-    const scope = tenantScope(given);
-    const [result] = await pg.ask(scope, doing, [statement(await enter(scope))], "journal");
-    await replica?.noteWrite(scope);
-    return result ?? { rows: [], count: 0, tag: "" };
-  };
+/** Prepares a small write; answers the tenant's number. */
+async function enter({ numbers, ready }: Journal, scope: Scope): Promise<number> {
+  await ready(scope);
+  return numbers.make(scope, "tenant", scope.tenant);
+}
+
+/** Runs one statement as a small write of its own. */
+async function writeOnce(
+  journal: Journal,
+  given: Scope,
+  { doing, statement }: { readonly doing: string; readonly statement: (no: number) => PgFragment },
+): Promise<PgResult> {
+  const scope = tenantScope(given);
+  const { database, numbers, replica } = journal;
+  const [, result] = await numbers.trusting(async () => {
+    const tenantNo = await enter(journal, scope);
+    const isTenants = numbers.confirm({ tenant: scope.tenant, tenantNo });
+    return database.pg.ask(scope, doing, [isTenants, statement(tenantNo)], "journal");
+  });
+  await replica?.noteWrite(scope);
+  return result ?? { rows: [], count: 0, tag: "" };
+}
+
+function writing(journal: Journal): Writing {
+  const { database, numbers, replica } = journal;
+  const write = (scope: Scope, doing: string, statement: (tenantNo: number) => PgFragment) =>
+    writeOnce(journal, scope, { doing, statement });
   return {
     async relocate(given, change) {
       const scope = tenantScope(given);
-      const tenantNo = await enter(scope);
-      const work = (session: PgSession) => relocateLines(session, { database, tenantNo }, change);
-      await pg.transaction(scope, "relocate lines", work, { durability: "journal" });
+      await numbers.trusting(async () => {
+        const tenantNo = await enter(journal, scope);
+        const work = async (session: PgSession): Promise<void> => {
+          await session.run(numbers.confirm({ tenant: scope.tenant, tenantNo }));
+          await relocateLines(session, { database, tenantNo }, change);
+        };
+        await database.pg.transaction(scope, "relocate lines", work, { durability: "journal" });
+      });
       await replica?.noteWrite(scope);
     },
     async putIntent(scope, intent) {

@@ -6,6 +6,7 @@ import type {
   IdPosition,
   JournalHead,
   JournalStore,
+  JournalTransaction,
   NewEntry,
   StoredEntry,
 } from "../relational/journal.ts";
@@ -17,6 +18,8 @@ export const STORM_TENANTS: readonly string[] = ["storm-a", "storm-b", "storm-c"
 
 const TYPES = ["lab/first", "lab/second"] as const;
 const HOT_IDS = 12;
+// So many that a look-up of them is often what a fault meets.
+const MANY_IDS = Array.from({ length: 5_000 }, (_, index) => `hot-${index % HOT_IDS}`);
 
 /** What a writer of a storm is told, and whom it tells. */
 export interface StormWriter {
@@ -54,36 +57,18 @@ export async function writeInStorm(store: JournalStore, writer: StormWriter): Pr
 async function commitGroup(
   store: JournalStore,
   scope: Scope,
-  { name, random, tell, turn }: StormWriter & { readonly turn: number },
+  writer: StormWriter & { readonly turn: number },
 ): Promise<void> {
+  const { name, random, tell, turn } = writer;
   const transaction = await store.begin(scope);
   const commits: string[] = [];
   let { head } = transaction;
   try {
-    for (let part = Math.ceil(random() * 4); part > 0; part--) {
+    for (let part = Math.ceil(random() * 6); part > 0; part--) {
       const commit = `${name}-${turn}-${part}`;
-      const isRefused = random() < 0.2;
-      const entries = entriesAfter(head, commit, random, isRefused);
-      const next = headAfter(head, entries);
-      try {
-        // As each commit looks again under the lock, also when one before it in the group has failed.
-        await transaction.receipt("idempotency", commit);
-        tell("tried", scope.tenant, [commit]);
-        await transaction.append({
-          head: next,
-          entries,
-          nodes: entries.map(({ sequence, hash }) => ({ level: 0, index: sequence - 1, hash })),
-          treeHead: hashOf(commit),
-          segments: [],
-          intents: [],
-          receipt: { kind: "idempotency", key: commit, receipt: commit },
-        });
-      } catch (cause) {
-        // As the committer does: one that fails is left out of its group, whatever it failed of.
-        if (!(cause instanceof StoreError)) throw cause;
-        continue;
-      }
-      if (isRefused) throw new Error(`${commit} was to be refused`);
+      tell("tried", scope.tenant, [commit]);
+      const next = await tryAppend(transaction, { head, commit, random });
+      if (next === undefined) continue;
       commits.push(commit);
       head = next;
     }
@@ -94,6 +79,39 @@ async function commitGroup(
   if (random() < 0.1) return await transaction.rollback();
   await transaction.commit();
   tell("acknowledged", scope.tenant, commits);
+}
+
+/** The head after one more commit; `undefined` for one that fails: it is left out of its group, as core does. */
+async function tryAppend(
+  transaction: JournalTransaction,
+  of: { readonly head: JournalHead | undefined; readonly commit: string } & RandomSource,
+): Promise<JournalHead | undefined> {
+  const { head, commit, random } = of;
+  const isRefused = random() < 0.2;
+  const entries = entriesAfter(head, commit, random, isRefused);
+  const next = headAfter(head, entries);
+  try {
+    // As some commits look again under the lock, also when one before them in the group has failed.
+    if (random() < 0.4) await transaction.lookup(TYPES[0], MANY_IDS);
+    await transaction.append({
+      head: next,
+      entries,
+      nodes: entries.map(({ sequence, hash }) => ({ level: 0, index: sequence - 1, hash })),
+      treeHead: hashOf(commit),
+      segments: [],
+      intents: [],
+      receipt: { kind: "idempotency", key: commit, receipt: commit },
+    });
+  } catch (cause) {
+    if (!(cause instanceof StoreError)) throw cause;
+    return undefined;
+  }
+  if (isRefused) throw new Error(`${commit} was to be refused`);
+  return next;
+}
+
+interface RandomSource {
+  readonly random: () => number;
 }
 
 /** Two entries; one that is to be refused has an id twice. */
