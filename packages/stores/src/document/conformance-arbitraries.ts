@@ -66,7 +66,7 @@ function members(member: fc.Arbitrary<unknown>, minLength = 0): fc.Arbitrary<unk
 export const arbitraryFields: fc.Arbitrary<unknown> = members(value, 3);
 
 /** A path of one to three steps, some through `[]`. */
-export const arbitraryPath: fc.Arbitrary<string> = fc
+const arbitraryPath: fc.Arbitrary<string> = fc
   .array(
     fc.tuple(stepName, fc.boolean()).map(([step, isEach]) => (isEach ? `${step}[]` : step)),
     { minLength: 1, maxLength: 3 },
