@@ -50,10 +50,10 @@ function runPart(first: number, end: number): Promise<SeedMessage> {
     let message: SeedMessage | undefined;
     child.on("message", (said) => (message = said as SeedMessage));
     child.on("error", reject);
-    child.on("exit", (code) => {
+    child.on("exit", (code, signal) => {
       if (message !== undefined) resolve(message);
       else
-        reject(new Error(`seeds ${first} to ${end - 1} ended without a word, exit code ${code}`));
+        reject(new Error(`seeds ${first} to ${end - 1} ended without a word: ${code ?? signal}`));
     });
   });
 }

@@ -94,9 +94,9 @@ function run(command: string, args: readonly string[], cwd: string): Promise<str
   child.stdout.setEncoding("utf8").on("data", (text: string) => (said += text));
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code) => {
+    child.on("close", (code, signal) => {
       if (code === 0) resolve(said.trim());
-      else reject(new Error(`${command} ended with ${code}`));
+      else reject(new Error(`${command} ended with ${code ?? signal}`));
     });
   });
 }

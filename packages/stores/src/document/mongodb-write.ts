@@ -38,7 +38,6 @@ type Row = { _id: string } & Document;
 type Write = AnyBulkWriteOperation<Row>;
 
 const ROWS_AT_ONCE = 1_000;
-const BULKS_AT_ONCE = 2;
 
 /**
  * Writes a delivery: rows first, then the checkpoint; there is no transaction over both.
@@ -223,19 +222,11 @@ async function write(
   const met: number[] = [];
   const isInsert = writes.every((one) => "insertOne" in one);
   const step = isInsert ? ROWS_AT_ONCE : call.server.updatesAtOnceMax;
-  const parts: { readonly from: number; readonly part: readonly Write[] }[] = [];
   for (let from = 0; from < writes.length; from += step) {
-    parts.push({ from, part: writes.slice(from, from + step) });
+    const part = writes.slice(from, from + step);
+    const options = { ordered: false, ...rowConcern(call.server), ...call.timed };
+    for (const place of await duplicates(rows.bulkWrite(part, options))) met.push(from + place);
   }
-  const writeNext = async (): Promise<void> => {
-    for (let next = parts.shift(); next !== undefined; next = parts.shift()) {
-      const { from, part } = next;
-      const options = { ordered: false, ...rowConcern(call.server), ...call.timed };
-      for (const place of await duplicates(rows.bulkWrite(part, options))) met.push(from + place);
-    }
-  };
-  // While the server writes one bulk, the next is made here.
-  await Promise.all(Array.from({ length: BULKS_AT_ONCE }, writeNext));
   return met;
 }
 

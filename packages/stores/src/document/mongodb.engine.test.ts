@@ -12,9 +12,12 @@ import { StoreError } from "../errors.ts";
 import { makeBatch } from "../record-batch.ts";
 import type { Scope } from "../scope.ts";
 import { describeNetworkFaults } from "../testing/conformance-network.ts";
-import { describeOnServer } from "../testing/engine-server.ts";
+import { describeOnServer, testServerUrl } from "../testing/engine-server.ts";
 import type { TestServer } from "../testing/engine-server.ts";
+import { proxyRoute, throughProxy } from "../testing/proxied-url.ts";
 import { scopeFor } from "../testing/scope.ts";
+import { openToxiproxyProxy } from "../testing/toxiproxy.ts";
+import type { Toxic } from "../testing/toxiproxy.ts";
 import { arbitraryFields, arbitraryFilter, arbitrarySort } from "./conformance-arbitraries.ts";
 import { PLAIN, SAMPLES, TENANT_A, deliver, idsOf } from "./conformance-fixture.ts";
 import type { DocumentCollection, DocumentFixture } from "./conformance-fixture.ts";
@@ -42,6 +45,8 @@ function installationUrl(url: string, installation: string): string {
 let lastInstallation = 0;
 
 interface MongodbFixture extends DocumentFixture {
+  /** With the installation's name. */
+  readonly url: string;
   /** A store of another process on the same data. */
   another(): Promise<DocumentStore>;
   /** Waits until so many rows of the tenant's collection lie there, seen or not, or all are written. */
@@ -64,6 +69,7 @@ async function openFixture(url: string, server: TestServer, options = ""): Promi
   const others: DocumentStore[] = [];
   return {
     store,
+    url: own,
     async another() {
       const other = await openStore();
       others.push(other);
@@ -348,6 +354,67 @@ function describeServer(server: TestServer): void {
   });
 }
 
+/** That a digest is bounded by its answers, and not as a whole. */
+function describeStreams(server: TestServer): void {
+  const api = testServerUrl("toxiproxy");
+  describeOnServer(server, (url) => {
+    describe.skipIf(api === undefined)("document: mongodb digests through a network", () => {
+      const slowly = async (
+        toxic: Toxic,
+        timeout: string,
+        digest: (store: DocumentStore) => Promise<void>,
+      ): Promise<void> => {
+        await using fixture = await openFixture(url, server);
+        const records = Array.from({ length: 1_800 }, (_, index) => ({
+          id: `id-${index}`,
+          sequence: 1,
+          fields: {},
+        }));
+        await fixture.store.apply(TENANT_A, PLAIN, deliver(...records));
+        await using proxy = await openToxiproxyProxy(api ?? "", proxyRoute(url, undefined));
+        const through = throughProxy(fixture.url, proxy.port, { timeout });
+        await using store = await openMongodbDocumentStore({ url: through });
+        await store.checkpoint(TENANT_A, PLAIN);
+        await using _hurt = await proxy.add("downstream", toxic);
+        await digest(store);
+      };
+
+      test("takes as long as it needs while each answer comes in time", async () => {
+        await slowly({ type: "latency", latency: 200 }, "900", async (store) => {
+          const startedAt = Date.now();
+          const digests = await store.digest(TENANT_A, PLAIN, 10);
+          expect(digests.map(({ bucket, count }) => [bucket, count])).toEqual([[0, 1_800]]);
+          // What the checkpoint takes and four batches of rows.
+          expect(Date.now() - startedAt).toBeGreaterThan(900);
+        });
+      });
+
+      test("is unavailable when an answer stays away", async () => {
+        await slowly({ type: "timeout", timeout: 0 }, "500", async (store) => {
+          const startedAt = Date.now();
+          await expect(store.digest(TENANT_A, PLAIN, 10)).rejects.toMatchObject({
+            name: "StoreError",
+            code: "unavailable",
+          });
+          expect(Date.now() - startedAt).toBeLessThan(3_000);
+        });
+      });
+
+      test("ends at the deadline", async () => {
+        await slowly({ type: "latency", latency: 60_000 }, "20000", async (store) => {
+          const startedAt = Date.now();
+          const soon = { ...TENANT_A, deadline: startedAt + 300 };
+          await expect(store.digest(soon, PLAIN, 10)).rejects.toMatchObject({
+            name: "StoreError",
+            code: "unavailable",
+          });
+          expect(Date.now() - startedAt).toBeLessThan(3_000);
+        });
+      });
+    });
+  });
+}
+
 /** What several writers may do to one another; FerretDB 1 has no atomic updates to prove it with. */
 function describeWriters(server: TestServer): void {
   describeOnServer(server, (url) => {
@@ -464,5 +531,6 @@ describeOnServer("mongojava", (url) => {
 describeServer("mongodb");
 describeServer("ferretdb");
 describeServer("mongojava");
+for (const server of ["mongodb", "ferretdb", "mongojava"] as const) describeStreams(server);
 describeWriters("mongodb");
 describeWriters("mongojava");
