@@ -437,26 +437,27 @@ function describeWriters(server: TestServer): void {
         expect(collections).toEqual([{ name: "lab/sample", generation: 1, records: 1 }]);
       });
 
-      test("whoever is last, the newest version of each row stays", async () => {
+      test("of versions that several write at the same time the newest stays, also where it is a deletion", async () => {
         const { fixture, stores } = await opened(4);
         await using _kept = fixture;
-        const ids = Array.from({ length: 60 }, (_, index) => `id-${index}`);
-        const versions = Array.from({ length: 12 }, (_, index) => index + 1);
-        // Each writes all versions, beginning with another one.
-        const write = async (place: number): Promise<void> => {
-          for (const version of [...versions.slice(place * 3), ...versions.slice(0, place * 3)]) {
-            const records = ids.map((id) =>
-              version % 5 === 0
-                ? { id, sequence: version }
-                : { id, sequence: version, fields: { size: version } },
-            );
-            await stores[place]?.apply(TENANT_A, PLAIN, { ...deliver(...records), checkpoint: 0 });
-          }
-        };
-        await Promise.all([0, 1, 2, 3].map(write));
-        await fixture.store.apply(TENANT_A, PLAIN, { batches: [], checkpoint: 12 });
-        expect(await fixture.store.count(TENANT_A, PLAIN, parseFilter({}))).toBe(60);
-        expect(await fixture.store.count(TENANT_A, PLAIN, parseFilter({ size: 12 }))).toBe(60);
+        for (let round = 0; round < 12; round++) {
+          const ids = Array.from({ length: 40 }, (_, index) => `${round}-${index}`);
+          const isDeletion = round % 3 === 2;
+          await Promise.all(
+            stores.map((store, place) => {
+              // Each round another one has the newest.
+              const sequence = 1 + ((place + round) % stores.length);
+              const isGone = isDeletion && sequence === stores.length;
+              const records = ids.map((id) =>
+                isGone ? { id, sequence } : { id, sequence, fields: { size: sequence } },
+              );
+              return store.apply(TENANT_A, PLAIN, { ...deliver(...records), checkpoint: 0 });
+            }),
+          );
+        }
+        await fixture.store.apply(TENANT_A, PLAIN, { batches: [], checkpoint: stores.length });
+        expect(await fixture.store.count(TENANT_A, PLAIN, parseFilter({}))).toBe(8 * 40);
+        expect(await fixture.store.count(TENANT_A, PLAIN, parseFilter({ size: 4 }))).toBe(8 * 40);
       });
 
       test("a collection discarded while another writes it has no checkpoint without its rows", async () => {
