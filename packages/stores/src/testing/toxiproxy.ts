@@ -40,7 +40,8 @@ export interface ToxiproxyProxyOptions {
   readonly listenPort?: number;
 }
 
-const CALL_MS = 5_000;
+// Toxiproxy answers the removal of a latency only after it has passed on what it held back.
+const CALL_MS = 20_000;
 
 /**
  * Makes a proxy in a running toxiproxy, through which a test reaches a server and hurts the network
