@@ -31,6 +31,10 @@ export class MemoryKeys implements KeyService {
     return this.#require("owner salt", { create: true });
   }
 
+  async backupKey(): Promise<Uint8Array> {
+    return this.#require("backup", { create: true });
+  }
+
   async signer(tenant: string): Promise<TreeHeadSigner> {
     return signerOf(checkTenant(tenant));
   }

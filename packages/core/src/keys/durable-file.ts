@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { link, mkdir, open, readFile, rm } from "node:fs/promises";
+import { link, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /** Files that only their owner may read. */
@@ -58,6 +58,15 @@ export async function overwriteInPlace(path: string, text: string): Promise<void
   } finally {
     await file.close();
   }
+}
+
+/** Puts a text in the place of a file's, whole or not at all; survives power loss. One writer at a time. */
+export async function replaceDurably(path: string, text: string): Promise<void> {
+  await makeDirectory(dirname(path));
+  const unfinished = join(dirname(path), `.${basename(path)}.new`);
+  await writeSynced(unfinished, text);
+  await rename(unfinished, path);
+  await syncDirectory(dirname(path));
 }
 
 async function writeSynced(path: string, text: string): Promise<void> {

@@ -1,4 +1,4 @@
-import { createHmac, hash } from "node:crypto";
+import { createHmac, createSecretKey, hash } from "node:crypto";
 
 /** Bytes of a keyed content hash. */
 const CONTENT_HASH_BYTES = 16;
@@ -6,7 +6,12 @@ const CONTENT_HASH_BYTES = 16;
 const INNER_BYTES = 32;
 
 /** What a keyed hash is for; the same value hashed for two purposes gives unrelated hashes. */
-export type KeyedHashPurpose = "idempotency" | "file" | "natural-key" | "subject";
+export type KeyedHashPurpose =
+  | "idempotency"
+  | "file"
+  | "natural-key"
+  | "subject"
+  | "reconciliation";
 
 /**
  * Keyed hash of one value: HMAC-SHA-256 over the purpose, a zero byte and the value;
@@ -17,7 +22,7 @@ export function keyedHash(
   purpose: KeyedHashPurpose,
   value: string | Uint8Array,
 ): Uint8Array {
-  return createHmac("sha256", key).update(`${purpose}\0`).update(value).digest();
+  return createHmac("sha256", createSecretKey(key)).update(`${purpose}\0`).update(value).digest();
 }
 
 /**
@@ -59,7 +64,7 @@ export function contentHasher(key: Uint8Array): (text: string | Uint8Array) => U
 /** The outer input with its secret half filled in. */
 function outerInput(key: Uint8Array): Buffer {
   const outer = Buffer.alloc(2 * INNER_BYTES);
-  outer.set(createHmac("sha256", key).update("content").digest());
+  outer.set(createHmac("sha256", createSecretKey(key)).update("content").digest());
   return outer;
 }
 

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { CoreError } from "../errors.ts";
 import { KEY_BYTES, NONCE_BYTES } from "../journal/format/aead.ts";
 import { createDurably, inTurns, overwriteInPlace, readIfPresent } from "./durable-file.ts";
+import { isDestroyedText } from "./key-pack.ts";
 import { destroyedText, parseWrapped, unwrapKey, wrapKey } from "./wrapped-key.ts";
 import type { WrappingKey } from "./wrapped-key.ts";
 
@@ -35,15 +36,7 @@ export class Keyring {
 
   /** Marks the directory as belonging to the wrapping key. @throws CoreError `no-key` when it is another's. */
   async claim(): Promise<void> {
-    const { directory, wrapping } = this.#options;
-    const path = join(directory, "keyring.json");
-    const text = `${JSON.stringify({ version: 1, under: wrapping.id })}\n`;
-    const found = (await readIfPresent(path)) ?? (await this.#put(path, text));
-    if (found === text) return;
-    throw new CoreError(
-      "no-key",
-      `the keys in ${directory} were not made under root key ${wrapping.id}; ${path} names the right one`,
-    );
+    await claimKeyring(this.#options.directory, this.#options.wrapping.id, this.#suffix);
   }
 
   async #put(path: string, text: string): Promise<string | undefined> {
@@ -69,7 +62,7 @@ export class Keyring {
     await this.#inTurn(async () => {
       const path = this.#path(name);
       const text = (await readIfPresent(path)) ?? (await this.#put(path, destroyedText()));
-      if (text !== undefined && !isDestroyed(name, text))
+      if (text !== undefined && !isDestroyedText(name, text))
         await overwriteInPlace(path, destroyedText(Buffer.byteLength(text)));
       this.#remember(name, "destroyed");
     });
@@ -149,11 +142,23 @@ export class Keyring {
   }
 }
 
-/** A key file that cannot be read is overwritten like any other. */
-function isDestroyed(name: string, text: string): boolean {
-  try {
-    return parseWrapped(name, text).kind === "destroyed";
-  } catch {
-    return false;
-  }
+/**
+ * Marks a directory of keys as belonging to a root key.
+ *
+ * @param suffix tells unfinished files of this process from those of another.
+ * @throws CoreError `no-key` when it is another's.
+ */
+export async function claimKeyring(
+  directory: string,
+  rootKeyId: string,
+  suffix: string,
+): Promise<void> {
+  const path = join(directory, "keyring.json");
+  const text = `${JSON.stringify({ version: 1, under: rootKeyId })}\n`;
+  await createDurably([{ path, text }], suffix);
+  if ((await readIfPresent(path)) === text) return;
+  throw new CoreError(
+    "no-key",
+    `the keys in ${directory} were not made under root key ${rootKeyId}; ${path} names the right one`,
+  );
 }

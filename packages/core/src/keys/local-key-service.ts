@@ -8,6 +8,8 @@ import { deriveKey, KEY_BYTES } from "../journal/format/aead.ts";
 import { associatedData } from "../journal/format/associated-data.ts";
 import { keyIdOf } from "../journal/format/tree-head.ts";
 import type { TreeHeadSigner } from "../journal/format/tree-head.ts";
+import { LocalKeyBackup } from "./key-backup.ts";
+import type { KeyBackupOptions } from "./key-backup.ts";
 import type { KeyOptions, KeyService } from "./key-service.ts";
 import { Keyring } from "./keyring.ts";
 import { keysDirectory, readKeyFile } from "./root-key-file.ts";
@@ -19,6 +21,13 @@ export interface LocalKeyServiceOptions extends RootKeyPlace {
   readonly random: (length: number) => Uint8Array;
   /** Opened keys kept in memory at most, about 250 bytes each; default 10,000. */
   readonly cachedKeysMax?: number;
+  /** How the key backup is reached; without it keys that have one cannot be destroyed. */
+  readonly backup?: KeyBackupOptions;
+}
+
+/** A key service on this machine. */
+export interface LocalKeys extends KeyService {
+  readonly backup: LocalKeyBackup;
 }
 
 /**
@@ -28,19 +37,28 @@ export interface LocalKeyServiceOptions extends RootKeyPlace {
  * @throws CoreError `no-key` without the root key or with another one than the keys were made under,
  *   `usage` when others may read the root key's file.
  */
-export async function openLocalKeyService(options: LocalKeyServiceOptions): Promise<KeyService> {
+export async function openLocalKeyService(options: LocalKeyServiceOptions): Promise<LocalKeys> {
   const { directory, random, cachedKeysMax = 10_000 } = options;
   const root = await readKeyFile(options);
   const derive = (use: string): Uint8Array =>
     deriveKey(root.key, new Uint8Array(0), associatedData(use));
+  const wrapping = { id: root.id, key: derive("custody wrapping key v1") };
   const keyring = new Keyring({
     directory: keysDirectory(directory),
-    wrapping: { id: root.id, key: derive("custody wrapping key v1") },
+    wrapping,
     random,
     cachedKeysMax,
   });
   await keyring.claim();
-  return new LocalKeyService(keyring, derive("custody key names v1"));
+  const backup = new LocalKeyBackup({
+    directory,
+    root,
+    wrapping,
+    random,
+    destroyHere: (name) => keyring.destroy(name),
+    options: options.backup,
+  });
+  return new LocalKeyService(keyring, derive("custody key names v1"), backup);
 }
 
 const PERIOD = /^\d{4}-(?:0[1-9]|1[0-2])$/;
@@ -50,12 +68,14 @@ const SIGNERS_MAX = 1_000;
 // RFC 8410 §7: PKCS #8 of an Ed25519 private key is this and the 32-byte seed.
 const PKCS8_ED25519 = Buffer.from("302e020100300506032b657004220420", "hex");
 
-class LocalKeyService implements KeyService {
+class LocalKeyService implements LocalKeys {
+  readonly backup: LocalKeyBackup;
   readonly #keyring: Keyring;
   readonly #nameKey: Uint8Array;
   readonly #signers = new Map<string, TreeHeadSigner>();
 
-  constructor(keyring: Keyring, nameKey: Uint8Array) {
+  constructor(keyring: Keyring, nameKey: Uint8Array, backup: LocalKeyBackup) {
+    this.backup = backup;
     this.#keyring = keyring;
     this.#nameKey = nameKey;
   }
@@ -74,6 +94,10 @@ class LocalKeyService implements KeyService {
   async ownerSalt(): Promise<Uint8Array> {
     const hashKey = await this.hashKey(SYSTEM_TENANT);
     return deriveKey(hashKey, new Uint8Array(0), associatedData("custody owner files v1"));
+  }
+
+  async backupKey(): Promise<Uint8Array> {
+    return await this.#require(join(SYSTEM_TENANT, "backup"), CREATE);
   }
 
   async signer(tenant: string): Promise<TreeHeadSigner> {
@@ -101,7 +125,7 @@ class LocalKeyService implements KeyService {
   }
 
   async destroySubjectKey(tenant: string, subject: string): Promise<void> {
-    await this.#keyring.destroy(this.#secretName(tenant, "subjects", subject));
+    await this.#destroy(this.#secretName(tenant, "subjects", subject));
   }
 
   async isSubjectDestroyed(tenant: string, subject: string): Promise<boolean> {
@@ -114,12 +138,23 @@ class LocalKeyService implements KeyService {
   }
 
   async destroyOriginalKey(tenant: string, blobId: string): Promise<void> {
-    await this.#keyring.destroy(this.#secretName(tenant, "originals", blobId));
+    await this.#destroy(this.#secretName(tenant, "originals", blobId));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#signers.clear();
     this.#keyring.forget();
+    await this.backup[Symbol.asyncDispose]();
+  }
+
+  /**
+   * Here first: a key backup that is away must not keep data readable here, and what is destroyed here
+   * is destroyed there by the next sync even when nobody asks again. The other way round a crash would
+   * leave the key here, and nothing would ever look for it.
+   */
+  async #destroy(name: string): Promise<void> {
+    await this.#keyring.destroy(name);
+    await this.backup.forget([name]);
   }
 
   async #require(name: string, options: KeyOptions | undefined): Promise<Uint8Array> {

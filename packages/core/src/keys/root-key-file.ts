@@ -100,15 +100,38 @@ export async function readKeyFile(place: RootKeyPlace): Promise<RootKey> {
   return parseKeyFile(keyFile, text);
 }
 
-const ROOT_NAME = "root";
+/** The name under which the root key itself is wrapped. */
+export const ROOT_NAME = "root";
 
-function recoveryFile(directory: string): string {
+/** The file of the root key as the recovery key wraps it. */
+export function recoveryFile(directory: string): string {
   return join(keysDirectory(directory), "recovery.json");
 }
 
-function recoveryWrapping(secret: Uint8Array): WrappingKey {
+/** The key under which a recovery key's secret wraps the root key. */
+export function recoveryWrapping(secret: Uint8Array): WrappingKey {
   const key = deriveKey(secret, new Uint8Array(0), associatedData("custody recovery key v1"));
   return { id: "recovery", key };
+}
+
+/**
+ * Writes a root key that was known before into its file; the same one there already is left as it is.
+ *
+ * @throws CoreError `conflict` when the file holds another key.
+ */
+export async function putKeyFile(
+  place: RootKeyPlace,
+  root: RootKey,
+  random: (length: number) => Uint8Array,
+): Promise<void> {
+  checkPlace(place);
+  const found = await readIfPresent(place.keyFile);
+  if (found === undefined) {
+    const suffix = Buffer.from(random(8)).toString("hex");
+    await createOrRefuse(place.keyFile, keyFileText(root.key), suffix);
+  } else if (parseKeyFile(place.keyFile, found).id !== root.id) {
+    throw new CoreError("conflict", `${place.keyFile} holds the root key of something else`);
+  }
 }
 
 async function createOrRefuse(path: string, text: string, suffix: string): Promise<void> {
@@ -142,6 +165,11 @@ function keyFileText(key: Uint8Array): string {
   return `${JSON.stringify({ version: VERSION, keyId: rootKeyId(key), rootKey })}\n`;
 }
 
+/** A root key with its id. */
+export function rootKeyOf(key: Uint8Array): RootKey {
+  return { id: rootKeyId(key), key };
+}
+
 function rootKeyId(key: Uint8Array): string {
   return hash("sha256", associatedData("custody root key v1", key), "hex").slice(0, 16);
 }
@@ -152,10 +180,10 @@ function parseKeyFile(path: string, text: string): RootKey {
   const key = Uint8Array.from(Buffer.from(typeof encoded === "string" ? encoded : "", "base64url"));
   if (value["version"] !== VERSION || key.byteLength !== KEY_BYTES)
     throw new CoreError("damaged", `${path} is not a key file of version ${VERSION}`);
-  const id = rootKeyId(key);
-  if (value["keyId"] !== id)
+  const root = rootKeyOf(key);
+  if (value["keyId"] !== root.id)
     throw new CoreError("damaged", `${path} was altered: its key is not the one it names`);
-  return { id, key };
+  return root;
 }
 
 function parseObject(path: string, text: string): Readonly<Record<string, unknown>> {

@@ -10,33 +10,42 @@ import {
 import { associatedData } from "../journal/format/associated-data.ts";
 import { HEADER_BYTES } from "../journal/format/container-header.ts";
 
-/** Plain bytes in a chunk of a sealed original; the last one may be shorter. */
+/** Plain bytes in a chunk of a sealed stream; the last one may be shorter. */
 export const CHUNK_BYTES: number = 128 * 1024;
 
-/** Which original file a stream belongs to; it opens as no other. */
-export interface OriginalPlace {
+/** What a stream is: an original file, or an object of a backup. One never opens as the other. */
+export type SealedKind = "original" | "backup object";
+
+/** Where a stream belongs to; it opens at no other place. */
+export interface SealedPlace {
+  /** Default `original`. */
+  readonly kind?: SealedKind;
   readonly tenant: string;
   readonly blobId: string;
 }
 
 /** The first bytes of a sealed original. */
 export const SEALED_MAGIC = "CUSTODYO";
+const MAGIC: Readonly<Record<SealedKind, string>> = {
+  original: SEALED_MAGIC,
+  "backup object": "CUSTODYB",
+};
 const VERSION = 1;
 
 /**
- * Seals an original file while it streams: a header, then chunks of AES-256-GCM. Holds one chunk.
+ * Seals bytes while they stream: a header, then chunks of AES-256-GCM. Holds one chunk.
  *
  * The nonce counts the chunks and its last byte marks the last one, so that chunks cannot be
  * dropped, repeated or exchanged, and a file cut off at a chunk's end is found.
  *
- * @param seal the original's key, and 16 random bytes never used before.
+ * @param seal the key, and 16 random bytes never used before.
  */
 export async function* sealStream(
   source: AsyncIterable<Uint8Array>,
-  place: OriginalPlace,
+  place: SealedPlace,
   seal: { readonly key: Uint8Array; readonly salt: Uint8Array },
 ): AsyncGenerator<Uint8Array> {
-  const header = encodeHeader(seal.salt);
+  const header = encodeHeader(kindOf(place), seal.salt);
   const sealing = chunkSealing(place, header, seal.key);
   yield header;
   let number = 0;
@@ -47,13 +56,13 @@ export async function* sealStream(
 }
 
 /**
- * Opens a sealed original; a chunk is given only after its seal was checked.
+ * Opens a sealed stream; a chunk is given only after its seal was checked.
  *
- * @throws CoreError `damaged` naming the chunk that was altered, or where the file is cut off.
+ * @throws CoreError `damaged` naming the chunk that was altered, or where the stream is cut off.
  */
 export async function* openStream(
   source: AsyncIterable<Uint8Array>,
-  place: OriginalPlace,
+  place: SealedPlace,
   key: Uint8Array,
 ): AsyncGenerator<Uint8Array> {
   const bytes = new ByteQueue();
@@ -81,31 +90,38 @@ export async function* openStream(
   }
 }
 
-function encodeHeader(salt: Uint8Array): Uint8Array {
+/** How long a stream of so many bytes is once it is sealed. */
+export function sealedLength(bytes: number): number {
+  return HEADER_BYTES + bytes + TAG_BYTES * Math.max(1, Math.ceil(bytes / CHUNK_BYTES));
+}
+
+function kindOf({ kind = "original" }: SealedPlace): SealedKind {
+  return kind;
+}
+
+function encodeHeader(kind: SealedKind, salt: Uint8Array): Uint8Array {
   if (salt.byteLength !== SALT_BYTES)
-    throw new CoreError("usage", `a sealed original's salt has ${SALT_BYTES} bytes`);
+    throw new CoreError("usage", `a sealed ${kind}'s salt has ${SALT_BYTES} bytes`);
   const header = Buffer.alloc(HEADER_BYTES);
-  header.write(SEALED_MAGIC, 0, "latin1");
+  header.write(MAGIC[kind], 0, "latin1");
   header.writeUInt8(VERSION, 8);
   header.writeUInt32LE(CHUNK_BYTES, 12);
   header.set(salt, 16);
   return header;
 }
 
-function checkHeader(place: OriginalPlace, bytes: Uint8Array): void {
-  const expected = encodeHeader(bytes.subarray(16));
+function checkHeader(place: SealedPlace, bytes: Uint8Array): void {
+  const kind = kindOf(place);
+  const expected = encodeHeader(kind, bytes.subarray(16));
   if (Buffer.compare(expected, bytes) !== 0)
-    throw damaged(place, `its header is not that of a sealed original of version ${VERSION}`);
+    throw damaged(place, `its header is not that of a sealed ${kind} of version ${VERSION}`);
 }
 
-function chunkSealing(place: OriginalPlace, header: Uint8Array, key: Uint8Array) {
+function chunkSealing(place: SealedPlace, header: Uint8Array, key: Uint8Array) {
   const { tenant, blobId } = place;
-  const fileKey = deriveKey(
-    key,
-    header.subarray(16),
-    associatedData("custody original v1", blobId),
-  );
-  const associated = associatedData("custody original chunk v1", tenant, blobId, header);
+  const use = `custody ${kindOf(place)}`;
+  const fileKey = deriveKey(key, header.subarray(16), associatedData(`${use} v1`, blobId));
+  const associated = associatedData(`${use} chunk v1`, tenant, blobId, header);
   return (number: number, isLast: boolean) => {
     const nonce = Buffer.alloc(NONCE_BYTES);
     nonce.writeUIntBE(number, 5, 6);
@@ -114,7 +130,7 @@ function chunkSealing(place: OriginalPlace, header: Uint8Array, key: Uint8Array)
   };
 }
 
-function damaged({ tenant, blobId }: OriginalPlace, reason: string): CoreError {
+function damaged({ tenant, blobId }: SealedPlace, reason: string): CoreError {
   const at = `original ${blobId} of ${tenant}`;
   return new CoreError("damaged", `${at}: ${reason}`, { at });
 }
