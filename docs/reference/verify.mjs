@@ -34,6 +34,7 @@ function steps(given, trusted) {
     { name: "entry in tree", look: () => checkEntryInTree(bundle) },
     { name: "tree head", look: () => checkHead(bundle) },
     { name: "signature", look: () => checkSignature(bundle) },
+    { name: "timeline", look: () => checkTimeline(bundle) },
   ];
   if (keyId !== undefined) all.push({ name: "trusted key", look: () => checkKey(bundle, keyId) });
   if (head !== undefined)
@@ -101,6 +102,46 @@ function checkHead(bundle) {
   return `${text(head, "tenant")}, timeline ${text(head, "timeline")}, ${whole(head, "size")} entries, root ${text(head, "root")}`;
 }
 
+/** Only a restore begins another timeline: each that the bundle names must be an entry of the tree. */
+function checkTimeline(bundle) {
+  const [head, entry, restores] = [headOf(bundle), readEntry(bundle), readRestores(bundle)];
+  const last = restores.at(-1);
+  if (text(head, "timeline") !== text(last ?? entry, "timeline"))
+    throw new Error("the head is of another timeline than the entry, and no restore began that");
+  const own = timelineAt(restores, whole(entry, "sequence"));
+  if (own !== undefined && own !== text(entry, "timeline"))
+    throw new Error("the entry is of another timeline than the restore before it began");
+  if (last === undefined) return text(head, "timeline");
+  return `${text(head, "timeline")}, begun by the restore at entry ${whole(last, "sequence")}`;
+}
+
+/** The entries with which restores began timelines, oldest first; each is proven to be in the tree. */
+function readRestores(bundle) {
+  const list = bundle["restores"] ?? [];
+  if (!Array.isArray(list)) throw new Error("restores is no list");
+  let before = 0;
+  return list.map((one) => {
+    const given = object(one, "a restore");
+    const [entry, bytes] = [readEntry(given), base64(given, "entry")];
+    const sequence = whole(entry, "sequence");
+    object(entry["oldHead"], "the old head of a restore");
+    if (text(entry, "operation") !== "restore" || sequence <= before)
+      throw new Error(`entry ${sequence} is no restore, or not the next one`);
+    const path = hashes(given, "entryPath");
+    const root = rootOf(hashLeaf(sha256(bytes)), sequence - 1, whole(bundle, "treeSize"), path);
+    if (root.toString("hex") !== text(headOf(bundle), "root"))
+      throw new Error(`the restore at entry ${sequence} is not in the tree that was signed`);
+    before = sequence;
+    return entry;
+  });
+}
+
+/** The timeline that an entry is of by the restores; unknown before the first of them. */
+function timelineAt(restores, sequence) {
+  const begun = restores.findLast((restore) => whole(restore, "sequence") <= sequence);
+  return begun === undefined ? undefined : text(begun, "timeline");
+}
+
 function checkSignature(bundle) {
   const der = base64(bundle, "publicKey");
   const keyId = sha256(der).toString("hex");
@@ -123,8 +164,8 @@ function checkKey(bundle, trusted) {
 function checkTrustedHead(bundle, { head, consistency }) {
   const ours = headOf(bundle);
   const kept = object(head, "the trusted head");
-  for (const name of ["tenant", "timeline"])
-    if (text(kept, name) !== text(ours, name)) throw new Error(`it is of another ${name}`);
+  if (text(kept, "tenant") !== text(ours, "tenant")) throw new Error("it is of another tenant");
+  requireNotLeft(bundle, kept);
   const [earlier, later] = whole(kept, "size") <= whole(ours, "size") ? [kept, ours] : [ours, kept];
   const [from, size] = [whole(earlier, "size"), whole(later, "size")];
   if (from === size) {
@@ -139,6 +180,22 @@ function checkTrustedHead(bundle, { head, consistency }) {
   if (whole(given, "from") !== from) throw new Error(`a path from ${from} entries is needed`);
   checkConsistency(earlier, later, hashes(given, "path"));
   return `the journal of ${from} entries is a beginning of that of ${size}`;
+}
+
+/** A head of another timeline counts as far as a restore took that timeline over. */
+function requireNotLeft(bundle, kept) {
+  const [timeline, size] = [text(kept, "timeline"), whole(kept, "size")];
+  const restores = readRestores(bundle);
+  const at = restores.findIndex((restore) => text(restore, "timeline") === timeline);
+  const leaves = (restore) =>
+    text(object(restore["oldHead"], "the old head"), "timeline") === timeline;
+  const left = at < 0 ? restores.find(leaves) : restores[at + 1];
+  const known = timelineAt(restores, size);
+  const isFirst = known === undefined && restores.length > 0 && at < 0;
+  const isLater = left === undefined && size > whole(headOf(bundle), "size");
+  if (timeline === (known ?? text(headOf(bundle), "timeline")) || isFirst || isLater) return;
+  const by = left === undefined ? "" : `; the restore at entry ${whole(left, "sequence")} left it`;
+  throw new Error(`it is of another timeline: ${timeline} with ${size} entries${by}`);
 }
 
 /** The root to which a path leads (2.1.3.2). */

@@ -1,7 +1,7 @@
 /** What became of one record type's part of a commit. */
 export interface ReceiptEntry {
   readonly type: string;
-  readonly operation: "put" | "delete" | "correction";
+  readonly operation: "put" | "delete" | "correction" | "restore";
   /** The entry's place in the tenant's journal, counted from 1. */
   readonly sequence: number;
   /** SHA-256 of the entry's canonical bytes, lower-case hex. */

@@ -78,6 +78,11 @@ export interface RecordTypeDeclaration<Schema extends z.ZodObject, Path extends 
   readonly references?: readonly ReferenceRule<Path>[];
   readonly placements: Placements<Path>;
   readonly lifecycle?: Lifecycle;
+  /**
+   * True for records that a restore to an earlier instant must not take back: legal holds, dispositions,
+   * erasures. Their newest versions that are known are committed again before the restored records can be read.
+   */
+  readonly outlivesRestore?: boolean;
   /** Turns the fields of the version before this one into fields of this version. */
   readonly upcast?: (fields: Record<string, unknown>) => Record<string, unknown>;
   /** Earlier version, so that readers can climb from it; needed from version 2 on. */

@@ -11,6 +11,7 @@
  * - `damaged`: the journal is not what its hashes say.
  * - `no-key`: a key was never made here, was destroyed, or does not open under this root key.
  * - `timeout`: the deadline passed first.
+ * - `busy`: as much waits to be made durable as may; nothing was written, come again after `retryAfterMs`.
  * - `failed`: a projection or a store cannot go on.
  */
 export type CoreErrorCode =
@@ -22,6 +23,7 @@ export type CoreErrorCode =
   | "damaged"
   | "no-key"
   | "timeout"
+  | "busy"
   | "failed";
 
 export class CoreError extends Error {
@@ -30,15 +32,18 @@ export class CoreError extends Error {
   readonly retryable: boolean;
   /** Where: `redteam/session_evidence 018f…`, `entry 12 of acme`. */
   readonly at: string | undefined;
+  /** For `busy`: milliseconds after which the same call is likely to be taken. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     code: CoreErrorCode,
     message: string,
-    options?: ErrorOptions & { readonly at?: string },
+    options?: ErrorOptions & { readonly at?: string; readonly retryAfterMs?: number },
   ) {
     super(message, options);
     this.code = code;
-    this.retryable = code === "timeout";
+    this.retryable = code === "timeout" || code === "busy";
     this.at = options?.at;
+    this.retryAfterMs = options?.retryAfterMs;
   }
 }

@@ -93,10 +93,87 @@ export const streamPositions: RecordType = defineRecordType({
   placements: { document: { indexes: [["topic"]] } },
 });
 
+/** A restore: the first record of the timeline that it began. */
+export const restores: RecordType = defineRecordType({
+  name: "custody/restores",
+  version: 1,
+  title: "A restore of the journal to an earlier state, and the timeline that it began",
+  mode: "versioned",
+  schema: z.object({
+    timeline: z.string(),
+    asked: z.string(),
+    backup: z.string(),
+    repository: z.string(),
+    actor: z.string(),
+    restored_at: z.string(),
+    cut_sequence: z.number(),
+    cut_at: z.string().nullable(),
+    old_timeline: z.string(),
+    old_size: z.number(),
+    old_root: z.string(),
+    carried_over: z.record(z.string(), z.number()).optional(),
+  }),
+  id: { field: "timeline" },
+  observedAt: "restored_at",
+  placements: { document: { indexes: [["backup"], ["restored_at"]] } },
+});
+
+/** A restore drill: what was tried, how long it took, and what differed; signed by the custodian. */
+export const drills: RecordType = defineRecordType({
+  name: "custody/drills",
+  version: 1,
+  title: "A restore tried in a scratch place, and what it showed",
+  mode: "append",
+  schema: z.object({
+    id: z.string(),
+    backup: z.string(),
+    ok: z.boolean(),
+    started_at: z.string(),
+    rto_ms: z.number(),
+    rpo_ms: z.number().nullable(),
+    report: z.string(),
+    key_id: z.string(),
+    signature: z.string(),
+  }),
+  id: { field: "id" },
+  observedAt: "started_at",
+  placements: { document: { indexes: [["backup"], ["started_at"], ["ok"]] } },
+});
+
+/** What a job of the schedule did, and how it ended: written by the scheduler after each run. */
+export const scheduledJobs: RecordType = defineRecordType({
+  name: "custody/jobs",
+  version: 1,
+  title: "A run of a job of the schedule, and its outcome",
+  mode: "append",
+  scope: "shared",
+  schema: z.object({
+    /** Job and attempt, with the instant it began. */
+    id: z.string(),
+    job: z.string(),
+    kind: z.string(),
+    scheduled_at: z.string(),
+    started_at: z.string(),
+    ended_at: z.string(),
+    attempt: z.number(),
+    outcome: z.enum(["done", "found-wrong", "failed", "interrupted"]),
+    summary: z.string(),
+    code: z.string().optional(),
+    details: z.record(z.string(), z.unknown()).optional(),
+  }),
+  id: { field: "id" },
+  observedAt: "started_at",
+  placements: { document: { indexes: [["job"], ["outcome"], ["started_at"]] } },
+  lifecycle: { hot: "P90D", cold: "P7Y", then: "dispose", from: "receivedAt" },
+});
+
 /** The record types core itself writes. */
 export const SYSTEM_TYPES: readonly RecordType[] = [
   auditLogs,
   sourceFiles,
   rejectedInputs,
   streamPositions,
+  scheduledJobs,
+  restores,
+  drills,
 ];

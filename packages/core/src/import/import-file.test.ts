@@ -2,11 +2,13 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import { ImportError } from "@custody/contract/importer";
 import type { Importer, ImportRow, Source } from "@custody/contract/importer";
+import { defineRecordType } from "@custody/contract/record-type";
+import { z } from "zod";
 
 import type { ImportReport } from "../custody.ts";
 import { openInstallation, scope } from "../testing/installation.ts";
 import type { Installation } from "../testing/installation.ts";
-import { assets, attempt, attempts } from "../testing/sample-types.ts";
+import { assets, attempt, attempts, samplePack, users } from "../testing/sample-types.ts";
 import type { OpenSource, SourceReading } from "./source-reading.ts";
 
 let installation: Installation;
@@ -253,4 +255,39 @@ describe("an interrupted import", () => {
     );
     expect((await installation.custody.verify(scope)).ok).toBe(true);
   }, 120_000);
+
+  test("that goes on after an upgrade keeps what it had staged as records of the earlier version", async () => {
+    const staging = { rowsPerStep: 1, segmentBytes: 1 };
+    const rows = file(
+      { name: "gateway", owner: "ana", risk: 1 },
+      { name: "billing", owner: "bo", risk: 2, tier: "gold" },
+    );
+    installation = await installation.reopen({ reading, settings: { staging } });
+    const abort = new AbortController();
+    const onProgress = ({ rows: done }: { rows: number }): void => {
+      if (done >= 2) abort.abort();
+    };
+    await expect(run(rows, { signal: abort.signal, onProgress })).rejects.toThrow("aborted");
+    const later = defineRecordType({
+      name: assets.name,
+      version: 2,
+      title: assets.title,
+      mode: "versioned",
+      schema: z.object({ name: z.string(), owner: z.string(), risk: z.number(), tier: z.string() }),
+      id: { field: "name" },
+      placements: { document: { indexes: [["tier"]] } },
+      previous: assets,
+      upcast: (fields) => ({ ...fields, tier: "none" }),
+    });
+    const packs = [{ ...samplePack, types: [attempts, later, users], summaries: [] }];
+    installation = await installation.reopen({ reading, packs, settings: { staging } });
+    await run(rows);
+    const { custody } = installation;
+    const tiers = ["gateway", "billing"].map(
+      async (name) => (await custody.get(scope, assets.name, name))?.fields["tier"],
+    );
+    expect(await Promise.all(tiers)).toEqual(["none", "gold"]);
+    const found = await custody.find(scope, assets.name, { filter: { tier: "none" } });
+    expect(found.records.map(({ id }) => id)).toEqual(["gateway"]);
+  });
 });

@@ -7,7 +7,9 @@ import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import type { ImportOptions, ImportReport } from "../custody.ts";
+import type { Admission } from "../journal/admission.ts";
 import type { CommitDecider } from "../journal/decide-commit.ts";
+import type { DiskRoom } from "../journal/disk-room.ts";
 import type { Journal } from "../journal/journal.ts";
 import type { LineStore } from "../journal/line-store.ts";
 import { keyedHash } from "../keys/keyed-hash.ts";
@@ -19,6 +21,7 @@ import { hashStream } from "./original-files.ts";
 import type { OriginalFiles } from "./original-files.ts";
 import type { SourceReading } from "./source-reading.ts";
 import { StagedImport } from "./staged-import.ts";
+import type { StagingLimits } from "./staging.ts";
 
 export interface FileImporterParts {
   readonly registry: TypeRegistry;
@@ -30,6 +33,9 @@ export interface FileImporterParts {
   readonly keys: KeyService;
   readonly runtime: Runtime;
   readonly reading: SourceReading;
+  readonly admission: Admission;
+  readonly room: DiskRoom;
+  readonly staging: StagingLimits;
 }
 
 /** What is known of a file before its rows are read. */
@@ -52,11 +58,21 @@ const ATTEMPTS_MAX = 3;
  * Imports one file as one commit: every row, or nothing.
  *
  * The file is read three times: to hash it, to keep it, and to read its rows. The same import again
- * is answered with the first report; one that was interrupted goes on where it was.
+ * is answered with the first report; one that was interrupted goes on where it was. Few are read at the
+ * same time; others wait in line.
  *
  * @throws ImportError naming the place in the file; CoreError; StoreError.
  */
-export async function importFile(
+export function importFile(
+  parts: FileImporterParts,
+  scope: Scope,
+  open: () => AsyncIterable<Uint8Array>,
+  options: ImportOptions,
+): Promise<ImportReport> {
+  return parts.admission.inLine(() => importNow(parts, scope, open, options), options.signal);
+}
+
+async function importNow(
   parts: FileImporterParts,
   scope: Scope,
   open: () => AsyncIterable<Uint8Array>,
@@ -70,6 +86,7 @@ export async function importFile(
       report === undefined ? reportOf(facts, receipt) : (JSON.parse(report) as ImportReport),
     );
   }
+  await parts.room.require(facts.bytes);
   const isKept = await parts.originals.has(scope, facts.blobKey);
   if (!isKept) await parts.originals.put(scope, facts.blobKey, open());
   for (let attempt = 1; ; attempt += 1) {
@@ -104,7 +121,7 @@ async function examine(
 ): Promise<FileFacts> {
   const { reading, originals, keys } = parts;
   const { sha256, bytes } = await hashStream(open(), () => options.signal?.throwIfAborted());
-  const importer = await chooseImporter(reading, open, options);
+  const importer = stoppedWhenLow(await chooseImporter(reading, open, options), parts.room);
   const hashKey = await keys.hashKey(scope.tenant);
   const identity = [
     sha256,
@@ -117,15 +134,33 @@ async function examine(
     "hex",
   );
   const blobKey = await originals.keyOf(scope, sha256);
-  const earlier = await parts.store.state(scope, mappingName({ blobKey, importer }));
+  const earlier = await parts.store.state(scope, mappingName({ blobKey, importer: importer.name }));
   const known = earlier === undefined ? undefined : (JSON.parse(earlier) as ImportedMapping);
   const isNewer = known !== undefined && known.version < importer.version;
   const corrects = isNewer ? { corrects: known.commit } : {};
   return { name: options.name, sha256, bytes, importer, blobKey, importKey, ...corrects };
 }
 
+// Rows between two looks at the disk; a file may hold far more than its own bytes when it is compressed.
+const ROWS_BETWEEN = 1_000;
+
+/** An importer that reads no further while the disk is low; what it staged is kept and taken up again. */
+function stoppedWhenLow(importer: Importer, room: DiskRoom): Importer {
+  return {
+    ...importer,
+    async *read(source, context) {
+      let rows = 0;
+      for await (const row of importer.read(source, context)) {
+        rows += 1;
+        if (rows % ROWS_BETWEEN === 0) await room.requireNow();
+        yield row;
+      }
+    },
+  };
+}
+
 /** By which mapping a file was imported last. */
-interface ImportedMapping {
+export interface ImportedMapping {
   readonly version: number;
   readonly commit: string;
 }
@@ -139,11 +174,23 @@ async function rememberMapping(
   const commit = report.receipts[0]?.commit;
   if (commit === undefined) return;
   const mapping: ImportedMapping = { version: facts.importer.version, commit };
-  await store.putState(scope, mappingName(facts), JSON.stringify(mapping));
+  const { blobKey, importer } = facts;
+  await store.putState(
+    scope,
+    mappingName({ blobKey, importer: importer.name }),
+    JSON.stringify(mapping),
+  );
 }
 
-function mappingName({ blobKey, importer }: Pick<FileFacts, "blobKey" | "importer">): string {
-  return `imported/${importer.name}/${blobKey}`;
+/** What a file's mapping is kept by: where its original is, and the importer's name. */
+interface MappedFile {
+  readonly blobKey: string;
+  readonly importer: string;
+}
+
+/** Under which name the journal's store keeps an {@link ImportedMapping}. */
+export function mappingName({ blobKey, importer }: MappedFile): string {
+  return `imported/${importer}/${blobKey}`;
 }
 
 async function chooseImporter(

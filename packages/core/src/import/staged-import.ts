@@ -25,10 +25,6 @@ import { SeenRecords } from "./seen-records.ts";
 import { Staging } from "./staging.ts";
 import type { StagingProgress } from "./staging.ts";
 
-// Rows decided about together.
-const ROWS_PER_STEP = 2_000;
-// Raw bytes after which a segment is closed and the progress is kept.
-const SEGMENT_BYTES = 16 * 1024 * 1024;
 const REJECTED_TEXT_MAX = 64 * 1024;
 const REJECTIONS_LISTED_MAX = 1_000;
 
@@ -120,7 +116,7 @@ export class StagedImport {
   }
 
   async #stage(open: () => AsyncIterable<Uint8Array>): Promise<void> {
-    const { reading, runtime } = this.#parts;
+    const { reading, runtime, staging } = this.#parts;
     const { signal, onProgress } = this.#options;
     let bytesRead = 0;
     const counted = async function* (): AsyncGenerator<Uint8Array> {
@@ -144,7 +140,7 @@ export class StagedImport {
       row += 1;
       if (row <= this.#rows) continue;
       pending.push(one);
-      if (pending.length < ROWS_PER_STEP) continue;
+      if (pending.length < staging.rowsPerStep) continue;
       await this.#stageRows(pending, row);
       pending = [];
       onProgress?.({ phase: "reading", bytesRead, rows: row });
@@ -168,7 +164,7 @@ export class StagedImport {
     const rejected = this.#rejected.splice(0);
     if (rejected.length > 0) await this.#stagePart({ type: rejectedInputs.name, put: rejected });
     this.#rows = rowNumber;
-    if (this.#draftBytes >= SEGMENT_BYTES) await this.#closeSegment();
+    if (this.#draftBytes >= this.#parts.staging.segmentBytes) await this.#closeSegment();
   }
 
   /** Counts a row that could not become a record, and keeps it with its reason. */

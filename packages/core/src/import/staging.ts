@@ -5,6 +5,14 @@ import { entryFacts } from "../journal/draft-entry.ts";
 import type { DraftEntry, EntryFacts } from "../journal/draft-entry.ts";
 import type { CompiledType } from "../records/compiled-type.ts";
 
+/** How much an import does at a time. */
+export interface StagingLimits {
+  /** Rows decided about together. */
+  readonly rowsPerStep: number;
+  /** Raw bytes after which a segment is closed and the progress is kept. */
+  readonly segmentBytes: number;
+}
+
 /** A segment that an import has written, with the entries that will be made of it. */
 export interface StagedSegment {
   readonly segment: SegmentRow;

@@ -14,6 +14,8 @@ export interface CommitRecord {
   readonly fields: unknown;
   /** `line 12`, or an RFC 6901 pointer. */
   readonly place?: string;
+  /** The id that the record had in another history of the journal; a restore gives it, nobody else. */
+  readonly keptId?: string;
 }
 
 /** How a commit is to be taken. */
@@ -30,6 +32,8 @@ export interface CommitOptions {
   readonly onBad?: "refuse" | "reject";
   /** Lets a changed append-only record through as a correction of what this commit wrote. */
   readonly corrects?: string;
+  /** Records that outlive a restore: they are taken also where what they name is not there any more. */
+  readonly isCarriedOver?: boolean;
 }
 
 /** A record that was not taken, with its reason. */

@@ -305,7 +305,7 @@ class EntryChain {
       sequence,
       commit: placed.commit,
       type: facts.type.name,
-      typeVersion: facts.type.declaration.version,
+      typeVersion: facts.typeVersion,
       operation: facts.operation,
       count: facts.ids.length,
       root: Buffer.from(facts.root).toString("hex"),

@@ -4,12 +4,13 @@ import type { IdPosition, JournalStore } from "@custody/stores/relational/journa
 import type { Scope } from "@custody/stores/scope";
 
 import { CoreError } from "../errors.ts";
-import { contentHashes, keyedHash } from "../keys/keyed-hash.ts";
+import { keyedHash } from "../keys/keyed-hash.ts";
 import type { CompiledType } from "../records/compiled-type.ts";
 import { prepareRecord } from "../records/prepare-record.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Runtime } from "../runtime.ts";
 import type { CommitOptions, CommitPart, Rejection } from "./commit-request.ts";
+import { recordHashes } from "./content-hash.ts";
 import { draftEntry } from "./draft-entry.ts";
 import type { DraftEntry, DraftLine } from "./draft-entry.ts";
 import { joinTexts } from "./entry-records.ts";
@@ -81,9 +82,10 @@ export class CommitDecider {
       keyedHash: (text: string) =>
         Buffer.from(keyedHash(hashKey, "natural-key", text)).toString("hex"),
     };
-    for (const [index, { fields, place }] of (part.put ?? []).entries()) {
+    for (const [index, { fields, place, keptId }] of (part.put ?? []).entries()) {
       try {
-        const record = prepareRecord(type, fields, context);
+        const made = prepareRecord(type, fields, context);
+        const record = keptId === undefined ? made : { ...made, id: checkRecordId(keptId) };
         requireOwner(scope, type, record);
         kept.push({ record, place, index });
       } catch (cause) {
@@ -93,7 +95,7 @@ export class CommitDecider {
       }
     }
     const { text, offsets } = joinTexts(kept.map(({ record }) => record.text));
-    const hashes = contentHashes(hashKey, { text, offsets });
+    const hashes = recordHashes(type.declaration, hashKey, { text, offsets });
     const records = kept.map(({ record: { id, fields, observedAt }, place, index }, at) => ({
       id,
       fields,
@@ -131,7 +133,10 @@ export class CommitDecider {
     const duplicates: Record<string, number> = {};
     const onBad = options.onBad ?? "refuse";
     for (const { type, records: given, deletes, rejections: invalid } of prepared) {
-      const checked = await this.#checkReferences(scope, type, given, onBad);
+      const checked =
+        options.isCarriedOver === true
+          ? { records: given, rejections: [] }
+          : await this.#checkReferences(scope, type, given, onBad);
       const ids = checked.records.map(({ id }) => id);
       const positions = await store.lookup(scope, type.name, ids);
       await this.#checkOwners(scope, type, ids, positions);

@@ -26,6 +26,8 @@ export interface DraftLine {
 /** What an entry commits to, and what the id index takes from it: all but the lines themselves. */
 export interface EntryFacts {
   readonly type: CompiledType;
+  /** The version of the type by which the lines were written: staged lines may be older than the declaration. */
+  readonly typeVersion: number;
   readonly operation: EntryOperation;
   readonly root: Uint8Array;
   readonly ids: readonly string[];
@@ -46,8 +48,9 @@ export interface DraftEntry extends EntryFacts {
 
 /** The facts of a draft, without its lines. */
 export function entryFacts(draft: DraftEntry): EntryFacts {
-  const { type, operation, root, ids, contentHashes, observedFrom, observedTo } = draft;
-  return { type, operation, root, ids, contentHashes, observedFrom, observedTo };
+  const { type, typeVersion, operation, root, ids, contentHashes, observedFrom, observedTo } =
+    draft;
+  return { type, typeVersion, operation, root, ids, contentHashes, observedFrom, observedTo };
 }
 
 /**
@@ -82,6 +85,7 @@ export function draftEntry(
   );
   return {
     type,
+    typeVersion: type.declaration.version,
     operation,
     lines,
     root: merkleRoot(leafHashes(lines)),

@@ -160,13 +160,14 @@ export class JournalReader {
   /** How to get the open, present-version JSON text of an entry's lines. */
   #textReader(scope: Scope, entry: StoredEntry): (line: DecodedLine) => Promise<Uint8Array> {
     const type = this.#parts.registry.get(entry.type)?.declaration;
-    const version = decodeEntry(entry.bytes).typeVersion;
-    const climb = type === undefined ? undefined : upcasts(type, version);
+    // Only a type that had other versions makes it worth decoding the entry: that costs more than the lines.
+    const climb =
+      type?.previous === undefined ? [] : upcasts(type, decodeEntry(entry.bytes).typeVersion);
     return async (line) => {
       const stored = line.data ?? new Uint8Array(0);
       const opened =
         line.sealed === undefined ? stored : await this.#parts.opener(scope, entry.type, line);
-      if (climb === undefined || climb.length === 0) return opened;
+      if (climb.length === 0) return opened;
       let fields = parseJson(Buffer.from(opened).toString("utf8")) as Record<string, unknown>;
       for (const upcast of climb) fields = upcast(fields);
       return Buffer.from(stringifyJson(fields));
@@ -185,8 +186,8 @@ export function isSamePlace(
 
 type Upcast = (fields: Record<string, unknown>) => Record<string, unknown>;
 
-/** The upcasts from a stored version to the present one, in order. */
-function upcasts(type: RecordType, from: number): readonly Upcast[] {
+/** The upcasts from a stored version of a type to its present one, in order. */
+export function upcasts(type: RecordType, from: number): readonly Upcast[] {
   const climb: Upcast[] = [];
   for (
     let at: RecordType | undefined = type;

@@ -15,11 +15,13 @@ import { keyedHash } from "../keys/keyed-hash.ts";
 import type { KeyService } from "../keys/key-service.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Runtime } from "../runtime.ts";
+import type { Admission } from "./admission.ts";
 import type { CommitOptions, CommitPart, Rejection } from "./commit-request.ts";
 import { Committer } from "./committer.ts";
 import type { CommitOutcome, PlacedCommit, PlacedEntry, PlacedStep } from "./committer.ts";
 import { CommitDecider } from "./decide-commit.ts";
 import type { Decision, PreparedPart } from "./decide-commit.ts";
+import type { DiskRoom } from "./disk-room.ts";
 import { draftBatch } from "./draft-entry.ts";
 import type { DraftEntry } from "./draft-entry.ts";
 import { releaseLines } from "./format/lines.ts";
@@ -38,6 +40,8 @@ export interface JournalParts {
   readonly keys: KeyService;
   readonly sealer: FieldSealer;
   readonly runtime: Runtime;
+  readonly admission: Admission;
+  readonly room: DiskRoom;
   /** Told after each commit. */
   readonly onCommit: (scope: Scope, receipt: Receipt) => void;
 }
@@ -67,19 +71,49 @@ export class Journal {
   /**
    * Commits records of one or more types: all of them, or none.
    *
-   * @throws CoreError `invalid`, `conflict`, `usage`; StoreError `full`, `unavailable`, `read-only`.
+   * @param kind `own` for what Custody writes of itself, which is not kept out when others are.
+   * @throws CoreError `invalid`, `conflict`, `usage`, `busy`; StoreError `full`, `unavailable`,
+   *   `read-only`.
    */
   async commit(
     scope: Scope,
     parts: readonly CommitPart[],
     options: CommitOptions = {},
+    kind: "asked" | "own" = "asked",
   ): Promise<CommitResult> {
     checkTenant(scope.tenant);
+    const admitted = this.#parts.admission.enter(kind);
+    let outcome: "done" | "given up" = "given up";
+    try {
+      const prepared = await this.#prepare(scope, parts, options);
+      admitted.weigh(recordBytes(prepared));
+      const result = await this.#decided(scope, prepared, options, kind);
+      outcome = "done";
+      return result;
+    } finally {
+      admitted.leave(outcome);
+    }
+  }
+
+  async #prepare(
+    scope: Scope,
+    parts: readonly CommitPart[],
+    options: CommitOptions,
+  ): Promise<readonly PreparedPart[]> {
     const hashKey = await this.#parts.keys.hashKey(scope.tenant);
-    const prepared = parts.map((part) => this.#decider.prepare(scope, part, options, hashKey));
+    return parts.map((part) => this.#decider.prepare(scope, part, options, hashKey));
+  }
+
+  async #decided(
+    scope: Scope,
+    prepared: readonly PreparedPart[],
+    options: CommitOptions,
+    kind: "asked" | "own",
+  ): Promise<CommitResult> {
+    const hashKey = await this.#parts.keys.hashKey(scope.tenant);
     const request = requestKey(prepared, options, hashKey);
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-      const result = await this.#attempt(scope, prepared, options, request);
+      const result = await this.#attempt(scope, prepared, options, { request, kind });
       if (result !== undefined) return result;
     }
     throw new CoreError(
@@ -92,13 +126,16 @@ export class Journal {
     scope: Scope,
     prepared: readonly PreparedPart[],
     options: CommitOptions,
-    request: RequestKey | undefined,
+    { request, kind }: { readonly request: RequestKey | undefined; readonly kind: "asked" | "own" },
   ): Promise<CommitResult | undefined> {
-    const { store } = this.#parts;
+    const { store, room } = this.#parts;
     const earlier = request && (await store.receipt(scope, "idempotency", request.key));
     if (request !== undefined && earlier !== undefined) {
       return { receipt: replay(earlier, request.digest), rejections: [] };
     }
+    // What was committed before is answered without room, and deletions make some.
+    const bytes = recordBytes(prepared);
+    if (kind === "asked" && bytes > 0) await room.require(bytes);
     const decision = await this.#decider.decide(scope, prepared, options);
     if (decision.drafts.length === 0) return this.#nothingNew(scope, decision);
     const { placed, segments } = await this.#place(scope, decision, options, request);
@@ -213,6 +250,13 @@ export class Journal {
     }
     return committer;
   }
+}
+
+function recordBytes(prepared: readonly PreparedPart[]): number {
+  let bytes = 0;
+  for (const { records } of prepared)
+    for (const record of records) bytes += record.bytes.byteLength;
+  return bytes;
 }
 
 async function inSegment(

@@ -18,7 +18,7 @@ import { SegmentWriter } from "./format/segment-writer.ts";
 import type { SegmentBatch } from "./format/segment-writer.ts";
 
 export interface LineStoreParts {
-  readonly journal: JournalStore;
+  readonly journal: Pick<JournalStore, "putIntent" | "dropIntents" | "segment" | "inlineLines">;
   readonly blob: BlobStore;
   readonly keys: KeyService;
   readonly runtime: Runtime;

@@ -3,6 +3,7 @@ import type { IdPosition } from "@custody/stores/relational/journal";
 import { CoreError } from "../errors.ts";
 import type { CompiledType } from "../records/compiled-type.ts";
 import type { PreparedRecord } from "../records/prepare-record.ts";
+import { ERASED_CONTENT } from "./content-hash.ts";
 import type { Rejection } from "./commit-request.ts";
 
 /** A prepared record with its keyed content hash and its place in the request. */
@@ -44,17 +45,23 @@ export function sortRecords(
   const waves: HashedRecord[][] = [];
   const rejections: Rejection[] = [];
   const seen = new Map<string, { hash: Uint8Array; wave: number }>();
+  const isAppendOnly = type.declaration.mode === "append";
   let duplicates = 0;
   for (const [order, record] of records.entries()) {
     const position = positions[order];
     checkVersion(type, record, position, options.ifVersion);
     const before = seen.get(record.id);
     const known = before?.hash ?? liveHash(position);
-    if (known !== undefined && equalBytes(known, record.contentHash)) {
+    const isErased =
+      known !== undefined &&
+      isAppendOnly &&
+      !options.isCorrection &&
+      equalBytes(known, ERASED_CONTENT);
+    if (isErased || (known !== undefined && equalBytes(known, record.contentHash))) {
       duplicates += 1;
       continue;
     }
-    if (known !== undefined && type.declaration.mode === "append" && !options.isCorrection) {
+    if (known !== undefined && isAppendOnly && !options.isCorrection) {
       rejections.push(changedAppendOnly(type, record, options.onBad));
       continue;
     }

@@ -9,7 +9,7 @@ import type { HashedRecord } from "./sort-records.ts";
 export function tableWrites(
   parts: readonly {
     readonly type: CompiledType;
-    readonly records: readonly HashedRecord[];
+    readonly records: readonly Pick<HashedRecord, "id" | "fields">[];
     readonly deletes: readonly string[];
   }[],
 ): readonly TableWrite[] | undefined {

@@ -4,6 +4,8 @@ import type { Scope } from "@custody/stores/scope";
 import { CoreError } from "../errors.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
 import type { LineStore } from "../journal/line-store.ts";
+import { restoreEntries } from "../journal/timelines.ts";
+import { encodeEntry } from "../journal/format/entry.ts";
 import { inclusionProof, leafHashes } from "../journal/format/merkle.ts";
 import { decodeTreeHead } from "../journal/format/tree-head.ts";
 import { inclusionProofFromNodes } from "../journal/format/tree-frontier.ts";
@@ -32,17 +34,24 @@ export async function proveLine(
   if (stored === undefined)
     throw new CoreError("damaged", `tenant ${scope.tenant} has no signed tree head`);
   const treeHead = decodeTreeHead(stored);
-  const entryPath = await inclusionProofFromNodes(treeHead.size, entry.sequence - 1, (nodes) =>
-    journal.treeNodes(scope, nodes),
-  );
+  const pathOf = (sequence: number): Promise<readonly Uint8Array[]> =>
+    inclusionProofFromNodes(treeHead.size, sequence - 1, (nodes) =>
+      journal.treeNodes(scope, nodes),
+    );
+  const restores = [];
+  for (const restore of await restoreEntries(journal, scope)) {
+    if (restore.sequence > treeHead.size) continue;
+    restores.push({ entry: encodeEntry(restore), entryPath: await pathOf(restore.sequence) });
+  }
   const { publicKey } = await keys.signer(scope.tenant);
   return buildProofBundle({
     line,
     leafIndex: position.ordinal,
     linePath: inclusionProof(hashes, position.ordinal),
     entry: entry.bytes,
-    entryPath,
+    entryPath: await pathOf(entry.sequence),
     treeHead,
     publicKey,
+    restores,
   });
 }

@@ -5,6 +5,7 @@ import type { Collection } from "@custody/stores/projected-store";
 
 import { CoreError } from "../errors.ts";
 import type { After } from "../custody.ts";
+import { readTimelines, requireKnownPoint } from "../journal/timelines.ts";
 import type { OwnerList } from "../projection/owner-list.ts";
 import { isOwnerName, tenantScope } from "../projection/owner-scope.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
@@ -146,10 +147,8 @@ export class Readiness {
     if (after !== undefined) {
       const head = await journal.head(scope);
       if (head !== undefined && head.timeline !== after.timeline) {
-        throw new CoreError(
-          "conflict",
-          `the receipt is of timeline ${after.timeline}, this journal is of ${head.timeline}`,
-        );
+        const point = { timeline: after.timeline, size: after.head.size };
+        requireKnownPoint(await readTimelines(journal, tenantScope(scope)), point);
       }
       return after.head.size;
     }

@@ -43,8 +43,17 @@ export interface JsonSchema {
   readonly anyOf?: readonly JsonSchema[];
 }
 
+// A JSON Schema costs more than all the rest of opening an installation, and a declaration never changes.
+const compiled = new WeakMap<RecordType, CompiledType>();
+
 /** Works out what a type's declaration implies. */
 export function compileRecordType(declaration: RecordType): CompiledType {
+  const known = compiled.get(declaration) ?? compile(declaration);
+  compiled.set(declaration, known);
+  return known;
+}
+
+function compile(declaration: RecordType): CompiledType {
   const { id } = declaration;
   const idPaths = "field" in id ? [id.field] : "key" in id ? id.key : undefined;
   const readers = idPaths?.map(compilePath);

@@ -43,6 +43,11 @@ export interface InstallationChanges {
   readonly reading?: SourceReading;
   /** Lets a test put something between core and a store. */
   readonly wrapStores?: (stores: Stores) => Stores;
+  /** What the disks say; without it nobody can tell. */
+  readonly space?: Runtime["space"];
+  readonly onNotice?: (text: string) => void;
+  /** A directory for the keys' backup, which is brought up to date; and with it a name, so that it can be backed up. */
+  readonly keyBackup?: string;
 }
 
 /** The scope tests work in. */
@@ -68,6 +73,15 @@ export async function openInstallation(changes: InstallationChanges = {}): Promi
   return open({ root, directory, keyFile }, changes, { nowMs: Date.parse("2026-04-01T00:00:00Z") });
 }
 
+/** Opens an installation where its files are already: its data, its keys and its root key. */
+export function openInstallationAt(
+  place: Place,
+  nowMs: number,
+  changes: InstallationChanges = {},
+): Promise<Installation> {
+  return open(place, changes, { nowMs });
+}
+
 interface Place {
   readonly root: string;
   readonly directory: string;
@@ -86,8 +100,25 @@ async function open(
     sleep: () => new Promise((resolve) => setImmediate(resolve)),
     codec: zstdCodec,
     user: "os:test",
+    ...(changes.space === undefined ? {} : { space: changes.space }),
   };
-  const keys = await openLocalKeyService({ directory, keyFile, random: randomBytes });
+  const { keyBackup } = changes;
+  const keys = await openLocalKeyService({
+    directory,
+    keyFile,
+    random: randomBytes,
+    ...(keyBackup === undefined
+      ? {}
+      : {
+          backup: {
+            url: keyBackup,
+            open: (url) => openFileBlobStore({ directory: url }),
+            shown: (url) => url,
+            clock: () => clock.nowMs,
+          },
+        }),
+  });
+  if (keyBackup !== undefined) await keys.backup.sync();
   const real = embedded(directory, runtime, await keys.ownerSalt());
   const stores = changes.wrapStores?.(real) ?? real;
   const custody = await createCustody({
@@ -97,6 +128,10 @@ async function open(
     runtime,
     reading: changes.reading ?? NO_READING,
     settings: { ...CUSTODY_SETTINGS, isHeadAwaited: true, ...changes.settings },
+    ...(keyBackup === undefined
+      ? {}
+      : { identity: { installation: place.root, version: "0.0.0-test" } }),
+    ...(changes.onNotice === undefined ? {} : { onNotice: changes.onNotice }),
   });
   let isOpen = true;
   const close = async (): Promise<void> => {

@@ -85,7 +85,7 @@ export const users: RecordType = defineRecordType({
 });
 
 /** Holds personal fields and names an asset. */
-const interviews: RecordType = defineRecordType({
+export const interviews: RecordType = defineRecordType({
   name: "sample/interviews",
   version: 1,
   title: "What a person said about an asset",

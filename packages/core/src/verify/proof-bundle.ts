@@ -31,6 +31,16 @@ export interface ProofBundle {
   readonly publicKey: string;
   /** Proves that an earlier head is a beginning of this one, where one was asked for. */
   readonly consistency?: ConsistencyPath;
+  /** The entries with which restores began timelines, oldest first; left out where there are none. */
+  readonly restores?: readonly ProvenRestore[];
+}
+
+/** The first entry of a timeline that a restore began, with its proof. */
+export interface ProvenRestore {
+  /** The entry's canonical bytes. */
+  readonly entry: string;
+  /** From the entry up to the tree head's root. */
+  readonly entryPath: readonly string[];
 }
 
 /** The steps from the tree of `from` entries to that of the bundle's head. */
@@ -49,6 +59,10 @@ export interface ProofParts {
   readonly treeHead: SignedTreeHead;
   readonly publicKey: Uint8Array;
   readonly consistency?: { readonly from: number; readonly path: readonly Uint8Array[] };
+  readonly restores?: readonly {
+    readonly entry: Uint8Array;
+    readonly entryPath: readonly Uint8Array[];
+  }[];
 }
 
 /**
@@ -58,7 +72,7 @@ export interface ProofParts {
  */
 export function buildProofBundle(parts: ProofParts): ProofBundle {
   const { count, sequence } = decodeEntry(parts.entry);
-  const { consistency } = parts;
+  const { consistency, restores = [] } = parts;
   return {
     format: PROOF_FORMAT,
     line: base64(parts.line),
@@ -74,6 +88,14 @@ export function buildProofBundle(parts: ProofParts): ProofBundle {
     ...(consistency === undefined
       ? {}
       : { consistency: { from: consistency.from, path: consistency.path.map(hex) } }),
+    ...(restores.length === 0
+      ? {}
+      : {
+          restores: restores.map((restore) => ({
+            entry: base64(restore.entry),
+            entryPath: restore.entryPath.map(hex),
+          })),
+        }),
   };
 }
 

@@ -126,6 +126,7 @@ describe("stand-alone verifier", () => {
       "entry in tree",
       "tree head",
       "signature",
+      "timeline",
       "trusted key",
     ]);
     expect(checks[1]?.detail).toBe("record r4-1");
@@ -287,10 +288,10 @@ describe("verify.mjs", () => {
   test.each([
     ["the source", join(import.meta.dirname, "standalone.ts")],
     ["the published file", published],
-  ])("%s is under 300 lines and imports node:crypto and node:fs only", async (_, path) => {
+  ])("%s is under 400 lines and imports node:crypto and node:fs only", async (_, path) => {
     const code = await readFile(path, "utf8");
     const imports = [...code.matchAll(/^(?:import|export)\b.*\bfrom "([^"]+)";$/gm)];
-    expect(code.trimEnd().split("\n").length).toBeLessThan(300);
+    expect(code.trimEnd().split("\n").length).toBeLessThan(400);
     expect(imports.map(([, module]) => module)).toEqual(["node:crypto", "node:fs"]);
     expect(code).not.toMatch(/\bimport\(|\brequire\b|getBuiltinModule/);
   });

@@ -73,13 +73,20 @@ export async function verifyJournals(
   }
 }
 
+interface SignedPoint {
+  readonly root: string;
+  readonly timeline: string;
+}
+
 class TenantCheck {
   readonly #parts: VerifyParts;
   readonly #scope: Scope;
   readonly #checked: Checked;
   readonly #frontier = new TreeFrontier();
-  /** Roots at the sizes for which signed heads exist, compared as the chain grows. */
-  readonly #heads = new Map<number, string>();
+  /** The signed heads by their sizes, compared as the chain grows. */
+  readonly #heads = new Map<number, SignedPoint>();
+  /** Histories that entries were written in: each begins once. */
+  readonly #timelines = new Set<string>();
   #previous = NO_PREVIOUS;
   #receivedAt = 0;
   #timeline: string | undefined;
@@ -129,6 +136,8 @@ class TenantCheck {
         `the journal should end there and ends at ${entries}`,
       );
     }
+    if (head.timeline !== this.#timeline)
+      throw this.#fault("index", "the head row", "its timeline is not that of the last entry");
     if (Buffer.compare(head.frontier, this.#frontier.serialise()) !== 0) {
       throw this.#fault("index", "the head row", "its tree is not that of the entries");
     }
@@ -163,8 +172,7 @@ class TenantCheck {
           );
         }
         if (head.size > total && (await this.#hasGrown(head.size - 1))) return;
-        this.#heads.set(head.size, head.root);
-        this.#timeline ??= head.timeline;
+        this.#heads.set(head.size, { root: head.root, timeline: head.timeline });
         after = head.size;
         this.#checked.treeHeads += 1;
       }
@@ -241,28 +249,49 @@ class TenantCheck {
     }
     const entry = await this.#guard("entry", at, () => decodeEntry(stored.bytes));
     this.#checkChain(at, stored, entry);
+    this.#checkTimeline(at, entry);
     this.#previous = Buffer.from(hash).toString("hex");
     this.#receivedAt = entry.receivedAt;
     this.#frontier.append(hash);
-    const signed = this.#heads.get(this.#frontier.size);
-    if (signed !== undefined && signed !== Buffer.from(this.#frontier.root()).toString("hex")) {
-      throw this.#fault(
-        "tree-head",
-        `tree head at size ${this.#frontier.size}`,
-        "it signs another tree than that of the entries",
-      );
-    }
+    this.#checkHead();
     await this.#checkLines(at, stored, entry);
     this.#checked.entries += 1;
     this.#checked.records += entry.count;
+  }
+
+  /** That the signed head of the tree's present size, where there is one, is that of these entries. */
+  #checkHead(): void {
+    const { size } = this.#frontier;
+    const signed = this.#heads.get(size);
+    if (signed === undefined) return;
+    const at = `tree head at size ${size}`;
+    if (signed.root !== Buffer.from(this.#frontier.root()).toString("hex"))
+      throw this.#fault("tree-head", at, "it signs another tree than that of the entries");
+    if (signed.timeline !== this.#timeline)
+      throw this.#fault("tree-head", at, "it is of another timeline than the entry it ends with");
+  }
+
+  /** Only a restore begins another timeline, one that was never there; and it must tell the truth of what it left. */
+  #checkTimeline(at: string, { timeline, oldHead, sequence }: Entry): void {
+    if (oldHead === undefined && timeline === this.#timeline) return;
+    if (oldHead === undefined && sequence > 1)
+      throw this.#fault("entry", at, "it is of another timeline, and no restore began that");
+    if (this.#timelines.has(timeline))
+      throw this.#fault("entry", at, "it begins a timeline that was there before");
+    if (oldHead !== undefined && oldHead.timeline === this.#timeline) {
+      const isPast = oldHead.size < sequence - 1;
+      const root = Buffer.from(this.#frontier.root()).toString("hex");
+      if (isPast || (oldHead.size === sequence - 1 && oldHead.root !== root))
+        throw this.#fault("entry", at, "the old head it names is not one of the entries before it");
+    }
+    this.#timeline = timeline;
+    this.#timelines.add(timeline);
   }
 
   #checkChain(at: string, stored: StoredEntry, entry: Entry): void {
     const wrong = (reason: string): FaultFound => this.#fault("entry", at, reason);
     if (entry.previous !== this.#previous) throw wrong("it does not follow the entry before it");
     if (entry.tenant !== this.#scope.tenant) throw wrong(`it is of tenant ${entry.tenant}`);
-    if (this.#timeline !== undefined && entry.timeline !== this.#timeline)
-      throw wrong("it is of another timeline");
     if (entry.sequence !== stored.sequence) throw wrong(`its bytes say sequence ${entry.sequence}`);
     if (entry.receivedAt < this.#receivedAt)
       throw wrong("it was received before the entry before it");

@@ -11,8 +11,12 @@ const ENTRY_FORMAT = 1;
 /** `previous` of a tenant's first entry. */
 export const NO_PREVIOUS: string = "0".repeat(64);
 
-/** What an entry does to the records it names. Readers refuse an operation that they do not know. */
-export const ENTRY_OPERATIONS = ["put", "delete", "correction"] as const;
+/**
+ * What an entry does to the records it names. Readers refuse an operation that they do not know.
+ *
+ * `restore` is the first entry of a timeline that a restore began, and puts the record of that restore.
+ */
+export const ENTRY_OPERATIONS = ["put", "delete", "correction", "restore"] as const;
 
 /** See {@link ENTRY_OPERATIONS}. */
 export type EntryOperation = (typeof ENTRY_OPERATIONS)[number];
@@ -26,6 +30,15 @@ export interface EntrySource {
   readonly mappingVersion?: number;
   /** Keyed hash of the original file's SHA-256, hex: without the tenant's key it identifies no file. */
   readonly fileHash?: string;
+}
+
+/** The newest known head of the history that a restore left behind. */
+export interface OldHead {
+  readonly timeline: string;
+  /** Entries in its tree; it may be more or less than the restore took over. */
+  readonly size: number;
+  /** Root of its tree, lower-case hex. */
+  readonly root: string;
 }
 
 /** A link of a tenant's journal: what was committed, by whom, whence, and after what. */
@@ -59,6 +72,8 @@ export interface Entry {
   readonly previous: string;
   /** The commit that a correction replaces. */
   readonly supersedes?: string;
+  /** Given exactly where the operation is `restore`. */
+  readonly oldHead?: OldHead;
 }
 
 /**
@@ -110,8 +125,10 @@ export function decodeEntry(bytes: Uint8Array): Entry {
     receivedAt: members.whole("receivedAt", 0),
     previous: members.text("previous", HASH_HEX),
     ...(supersedes === undefined ? {} : { supersedes }),
+    ...(members.has("oldHead") ? { oldHead: oldHeadOf(members.get("oldHead")) } : {}),
   };
   checkTogether(entry);
+  checkRestore(entry);
   return entry;
 }
 
@@ -134,6 +151,7 @@ const ENTRY_MEMBERS = [
   "receivedAt",
   "previous",
   "supersedes",
+  "oldHead",
 ] as const satisfies readonly (keyof Entry | "format")[];
 
 const SOURCE_MEMBERS = ["tool", "toolVersion", "importer", "mappingVersion", "fileHash"] as const;
@@ -168,6 +186,23 @@ function sourceOf(value: unknown): EntrySource {
       : {}),
     ...(fileHash === undefined ? {} : { fileHash }),
   };
+}
+
+function oldHeadOf(value: unknown): OldHead {
+  const members = new Members(value, "an entry's old head");
+  members.allow(["timeline", "size", "root"]);
+  return {
+    timeline: members.text("timeline"),
+    size: members.whole("size", 0),
+    root: members.text("root", HASH_HEX),
+  };
+}
+
+function checkRestore({ operation, oldHead, timeline }: Entry): void {
+  if ((operation === "restore") !== (oldHead !== undefined))
+    throw new CoreError("damaged", "only the entry of a restore names an old head, and it must");
+  if (oldHead?.timeline === timeline)
+    throw new CoreError("damaged", "a restore begins a timeline of its own");
 }
 
 function checkTogether(entry: Entry): void {
