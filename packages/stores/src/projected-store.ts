@@ -103,6 +103,21 @@ export interface ProjectedStore<Placement> extends AsyncDisposable {
     bucketSize: number,
   ): Promise<readonly BucketDigest[]>;
 
+  /** True where `fingerprint` is there, because it costs much less than `digest`. */
+  readonly hasFingerprints?: boolean;
+
+  /**
+   * Sums by bucket over the stored bytes of all rows, read but not brought into their content form, and
+   * over what a row's indexes hold of it. Two equal answers say that a bucket was not changed in between,
+   * not that it is right. What is of no one row (an index as a whole) is in bucket -1. Another release of
+   * the engine may answer otherwise for the same rows.
+   */
+  fingerprint?(
+    scope: Scope,
+    collection: Collection<Placement>,
+    bucketSize: number,
+  ): Promise<readonly BucketDigest[]>;
+
   /** The rows with `fromSequence <= sequence < toSequence`, ordered by sequence then id. */
   list(
     scope: Scope,
@@ -119,4 +134,20 @@ export interface ProjectedStore<Placement> extends AsyncDisposable {
 
   /** Makes what was applied durable and tidy after a bulk load (checkpointing, merging); cheap when idle. */
   settle(scope: Scope): Promise<void>;
+
+  /**
+   * Whether a call met damage (`corrupt`) in a file of the tenant, or of one of its owners, that was not
+   * set aside yet. What a user's own statement says of damage does not count. Embedded engines only, as
+   * {@link setAside}: a server looks after its files itself.
+   */
+  hasDamage?(scope: Scope): Promise<boolean>;
+
+  /**
+   * Renames those files to `<name>.set-aside-<instant>`, so that what they held begins empty, with
+   * checkpoint 0; files of other roles stay as they are. The two newest of each are kept.
+   *
+   * @param atMs epoch milliseconds, for the name.
+   * @returns the new names; none where there is no damage any more.
+   */
+  setAside?(scope: Scope, atMs: number): Promise<readonly string[]>;
 }

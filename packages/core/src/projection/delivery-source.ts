@@ -195,9 +195,9 @@ function groupSmall(entries: readonly EntryRecords[]): readonly (readonly EntryR
   return groups;
 }
 
+const WITH_RECORDS = new Set(["put", "delete", "correction", "restore"]);
+
 /** Entries of holds, dispositions and the like carry no records. */
-function holdsRecords(entry: StoredEntry): boolean {
-  return (
-    entry.operation === "put" || entry.operation === "delete" || entry.operation === "correction"
-  );
+function holdsRecords({ operation }: StoredEntry): boolean {
+  return WITH_RECORDS.has(operation);
 }

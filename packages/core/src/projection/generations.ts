@@ -20,6 +20,8 @@ export interface GenerationState {
   readonly building?: Generation;
   /** The one before, kept as the way back. */
   readonly previous?: Generation;
+  /** Those that have lost rows: removed once the one that answers has caught up. */
+  readonly obsolete?: readonly Generation[];
 }
 
 const stateName = (plan: Pick<ProjectionPlan, "role" | "name">): string =>
@@ -61,9 +63,18 @@ export function beginRebuild(state: GenerationState, plan: ProjectionPlan): Gene
   return { ...state, building: generationOf(plan, highest(state) + 1) };
 }
 
+/** Begins anew by today's mapping where the present builds have lost rows: nothing of them is read again. */
+export function beginAnew(state: GenerationState, plan: ProjectionPlan): GenerationState {
+  const { active, building, previous, obsolete = [] } = state;
+  const old = [active, building, previous].filter((one) => one !== undefined);
+  return { active: generationOf(plan, highest(state) + 1), obsolete: [...obsolete, ...old] };
+}
+
 /** Makes the new build the active one and the active one the way back. */
 export function switchGenerations(state: GenerationState): GenerationState {
-  return state.building === undefined ? state : { active: state.building, previous: state.active };
+  const { active, building, obsolete } = state;
+  if (building === undefined) return state;
+  return { active: building, previous: active, ...(obsolete === undefined ? {} : { obsolete }) };
 }
 
 /** A plan as one of its builds. */
@@ -86,6 +97,7 @@ function generationOf(plan: ProjectionPlan, generation: number): Generation {
 }
 
 function highest(state: GenerationState): number {
-  const numbers = [state.active, state.building, state.previous].map((one) => one?.generation ?? 0);
-  return Math.max(...numbers);
+  const { active, building, previous, obsolete = [] } = state;
+  const all = [active, building, previous, ...obsolete];
+  return Math.max(...all.map((one) => one?.generation ?? 0));
 }

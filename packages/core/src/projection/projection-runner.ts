@@ -13,6 +13,7 @@ import { OwnedStore } from "./owned-store.ts";
 import type { OwnerList } from "./owner-list.ts";
 import { tenantScope } from "./owner-scope.ts";
 import {
+  beginAnew,
   beginRebuild,
   nextGenerations,
   projectionAt,
@@ -58,6 +59,8 @@ export class ProjectionRunner {
   /** Projections being followed, by tenant, role and name; true when one more round is wanted. */
   readonly #wanted = new Map<string, boolean>();
   readonly #turns = new EngineTurns();
+  /** Projections whose files were set aside, by tenant, role and name, until they are filled again. */
+  readonly #emptied = new Set<string>();
 
   constructor(parts: ProjectionRunnerParts) {
     this.#parts = parts;
@@ -111,19 +114,57 @@ export class ProjectionRunner {
 
   /** Starts catching up in the background; what fails is seen in the projector's condition. */
   notify(scope: Scope, types: ReadonlySet<string>): void {
-    const endless = { ...scope, deadline: Number.POSITIVE_INFINITY };
     for (const plan of this.plans(scope)) {
-      if (!plan.types.some((type) => types.has(type))) continue;
-      const key = `${scope.tenant} ${plan.role} ${plan.name}`;
-      const isUnderWay = this.#wanted.has(key);
-      this.#wanted.set(key, isUnderWay);
-      // Commits that come while a projection is being followed are seen by one more round, not by one each.
-      if (isUnderWay) continue;
-      const work = this.#followWanted(endless, plan, key).finally(() =>
-        this.#background.delete(work),
-      );
-      this.#background.add(work);
+      if (plan.types.some((type) => types.has(type))) this.#wake(scope, plan);
     }
+  }
+
+  /**
+   * Writes down that what a role keeps per owner begins anew: its checkpoint lies in another file than
+   * the rows, and would hide that those of a lost file are missing.
+   */
+  async beginOwnedAnew(scope: Scope, role: ProjectedRole): Promise<void> {
+    const { journal } = this.#parts;
+    for (const plan of this.plans(scope, { roles: [role] })) {
+      const state = await readGenerations(journal, scope, plan);
+      if (state === undefined) continue;
+      const isOwned = plan.owner !== undefined || state.active.owner !== undefined;
+      if (isOwned) await writeGenerations(journal, scope, plan, beginAnew(state, plan));
+    }
+  }
+
+  /**
+   * Fills a role's projections again in the background after their files were set aside.
+   *
+   * @param first done before, as often as it takes.
+   */
+  restart(scope: Scope, role: ProjectedRole, first: () => Promise<void>): void {
+    const plans = this.plans(scope, { roles: [role] });
+    this.#inBackground(this.#patiently(first));
+    for (const plan of plans) {
+      this.#emptied.add(wantedKey(scope, plan));
+      this.#wake(scope, plan);
+    }
+    for (const [key, projector] of this.#projectors) {
+      const isOfRole = plans.some((plan) =>
+        key.startsWith(`${scope.tenant}/${projectionLabel(plan)}/`),
+      );
+      if (isOfRole) void projector.then((one) => one.forget()).catch(() => undefined);
+    }
+  }
+
+  #wake(scope: Scope, plan: ProjectionPlan): void {
+    const endless = { ...scope, deadline: Number.POSITIVE_INFINITY };
+    const key = wantedKey(scope, plan);
+    const isUnderWay = this.#wanted.has(key);
+    this.#wanted.set(key, isUnderWay);
+    // Commits that come while a projection is being followed are seen by one more round, not by one each.
+    if (!isUnderWay) this.#inBackground(this.#followWanted(endless, plan, key));
+  }
+
+  #inBackground(work: Promise<void>): void {
+    const tracked = work.finally(() => this.#background.delete(tracked));
+    this.#background.add(tracked);
   }
 
   async #followWanted(scope: Scope, plan: ProjectionPlan, key: string): Promise<void> {
@@ -135,13 +176,17 @@ export class ProjectionRunner {
   }
 
   /** A projector waits for its store itself; until there is one, and where it is looked up, waiting is done here. */
-  async #followOnce(scope: Scope, plan: ProjectionPlan): Promise<void> {
+  #followOnce(scope: Scope, plan: ProjectionPlan): Promise<void> {
+    return this.#patiently(() => this.#catchUpPlan(scope, plan));
+  }
+
+  async #patiently(work: () => Promise<void>): Promise<void> {
     const { runtime } = this.#parts;
     const { signal } = this.#abort;
     let pauseMs = RETRY_FIRST_MS;
     while (!signal.aborted) {
       try {
-        return await this.#catchUpPlan(scope, plan);
+        return await work();
       } catch (cause) {
         // Any other failure is seen in the projector's condition, and waits for the next commit.
         if (!(cause instanceof StoreError) || !cause.retryable) return;
@@ -206,13 +251,16 @@ export class ProjectionRunner {
     // What has no record yet is made when it is first read or written.
     if ((await this.#parts.journal.lastSequence(scope, plan.types)) === 0) return;
     const projector = await this.active(scope, plan);
+    const isEmptied = this.#emptied.has(wantedKey(scope, plan));
     // An empty store may have taken the place of the one that the journal remembers as made ready.
-    if (plan.role === "analytics" && (await projector.checkpoint()) === 0) {
+    if (isEmptied || (plan.role === "analytics" && (await projector.checkpoint()) === 0)) {
       await this.#prepareFirst(scope, projector.projection);
     }
     await projector.catchUp();
     const state = await this.#generations(scope, plan);
     if (state.building !== undefined) await this.#finishBuild(scope, plan);
+    if (state.obsolete !== undefined) await this.#dropObsolete(scope, plan);
+    if (isEmptied) this.#emptied.delete(wantedKey(scope, plan));
   }
 
   async #finishBuild(scope: Scope, plan: ProjectionPlan): Promise<void> {
@@ -234,7 +282,20 @@ export class ProjectionRunner {
     const store = await this.store(previous);
     await store.discard(tenantScope(scope), previous.collection);
     this.#projectors.delete(projectorKey(scope, previous));
-    await writeGenerations(this.#parts.journal, scope, plan, { active: state.active });
+    const { previous: _, ...rest } = state;
+    await writeGenerations(this.#parts.journal, scope, plan, rest);
+  }
+
+  /** Removes builds of which rows were lost with a damaged file. */
+  async #dropObsolete(scope: Scope, plan: ProjectionPlan): Promise<void> {
+    if (this.#abort.signal.aborted) return;
+    const { obsolete = [], ...state } = await this.#generations(scope, plan);
+    for (const generation of obsolete) {
+      const old = projectionAt(plan, generation);
+      await (await this.store(old)).discard(tenantScope(scope), old.collection);
+      this.#projectors.delete(projectorKey(scope, old));
+    }
+    await writeGenerations(this.#parts.journal, scope, plan, state);
   }
 
   async #generations(scope: Scope, plan: ProjectionPlan): Promise<GenerationState> {
@@ -310,6 +371,10 @@ export class ProjectionRunner {
     const turns = this.#turns;
     return new OwnedStore({ store, role, owner, isShared: isCounted, owners, journal, turns });
   }
+}
+
+function wantedKey(scope: Scope, { role, name }: ProjectionPlan): string {
+  return `${scope.tenant} ${role} ${name}`;
 }
 
 function projectorKey(scope: Scope, projection: Projection): string {

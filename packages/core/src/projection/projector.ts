@@ -66,6 +66,8 @@ export class Projector {
   #reason: string | undefined;
   #running: Promise<void> | undefined;
   #isAgainWanted = false;
+  /** How often the checkpoint was forgotten. */
+  #forgotten = 0;
 
   constructor(parts: ProjectorParts) {
     this.#parts = parts;
@@ -80,6 +82,12 @@ export class Projector {
   /** Why it waits or has failed. */
   get reason(): string | undefined {
     return this.#reason;
+  }
+
+  /** Says that the store may stand elsewhere than it did: its own checkpoint counts from now on. */
+  forget(): void {
+    this.#checkpoint = undefined;
+    this.#forgotten += 1;
   }
 
   /** Prepares the collection and reads its checkpoint, once. */
@@ -140,7 +148,8 @@ export class Projector {
     let next = await this.#next(await this.checkpoint());
     while (next !== undefined && !signal.aborted) {
       const following = this.#readAhead(next);
-      if (!(await this.#apply(next.delivery))) {
+      const forgotten = this.#forgotten;
+      if (!(await this.#apply(next.delivery)) || this.#forgotten !== forgotten) {
         next = await this.#next(await this.checkpoint());
         continue;
       }
@@ -170,7 +179,8 @@ export class Projector {
       await store.apply(scope, this.projection.collection, delivery);
     } catch (cause) {
       if (!isRefusal(cause)) throw cause;
-      if (cause.code === "conflict" && (await this.#hasMoved(delivery))) return false;
+      // An empty file that took the place of a damaged one does not know the collection: `refused`.
+      if (await this.#hasMoved(delivery)) return false;
       await this.#applyWithoutRefusals(delivery, cause);
     }
     await this.#dropObsolete(delivery);
@@ -194,7 +204,7 @@ export class Projector {
     this.#quarantined.add(now.filter((row) => !dropped.includes(row)));
   }
 
-  /** Asks the store anew where it stands: was that the reason for a conflict, and none of the records? */
+  /** Asks the store anew where it stands: was that the reason for a refusal, and none of the records? */
   async #hasMoved({ after, checkpoint }: Delivery): Promise<boolean> {
     this.#checkpoint = undefined;
     const stands = await this.checkpoint();

@@ -5,6 +5,7 @@ import { parseJson } from "@custody/contract/json";
 import type { DocumentPlacement } from "@custody/contract/placement";
 
 import { DigestSums, hashText, rowHash } from "../content-form.ts";
+import { fingerprintSqlite } from "../drivers/sqlite-fingerprint.ts";
 import { openSqliteFile, sqliteCall } from "../drivers/sqlite.ts";
 import { StoreError } from "../errors.ts";
 import type { BucketDigest, Collection, Page, RowDigest } from "../projected-store.ts";
@@ -57,6 +58,35 @@ export async function digestRows(
   } finally {
     reader.close();
   }
+}
+
+/**
+ * Sums over documents as they are stored, and over what indexes on lists hold of each: 6 µs a document
+ * of 3 KB against 60 µs for its digest (bench/reconcile-run.ts).
+ */
+export async function fingerprintRows(
+  file: DocumentFile,
+  collection: Collection<DocumentPlacement>,
+  bucketSize: number,
+): Promise<readonly BucketDigest[]> {
+  if (!isPrepared(file, collection)) return [];
+  const { table, links } = tablesOf(collection);
+  return await fingerprintSqlite(file.path, `fingerprint ${collection.name}`, {
+    bucketSize,
+    queries: (reader) => {
+      const last = Number(
+        reader.prepare(`SELECT max(number) AS n FROM ${table}`).get()?.["n"] ?? 0,
+      );
+      return {
+        rows: `SELECT number, sequence, id, body FROM ${table} WHERE number > ? ORDER BY number LIMIT ?`,
+        values: [...links.values()].map((link) => ({
+          sql: `SELECT number, value FROM ${link} ORDER BY value, number`,
+          last,
+        })),
+        others: [],
+      };
+    },
+  });
 }
 
 /** One page of row digests, by sequence then id. */

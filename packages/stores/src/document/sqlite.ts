@@ -2,13 +2,14 @@ import type { DocumentPlacement } from "@custody/contract/placement";
 
 import { sqliteCall, sqliteTransaction } from "../drivers/sqlite.ts";
 import type { SqliteFileOptions } from "../drivers/sqlite.ts";
+import { asideCalls } from "../drivers/sqlite-calls.ts";
 import { sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import type { Collection } from "../projected-store.ts";
 import type { Scope } from "../scope.ts";
 import type { DocumentStore } from "./port.ts";
 import { dropTables, isPrepared, tableName } from "./sqlite-collection.ts";
-import { digestRows, listRows } from "./sqlite-digest.ts";
+import { digestRows, fingerprintRows, listRows } from "./sqlite-digest.ts";
 import { openDocumentFile } from "./sqlite-file.ts";
 import type { DocumentFile } from "./sqlite-file.ts";
 import { PAGE_MAX, countDocuments, explainQuery, findDocuments } from "./sqlite-find.ts";
@@ -49,7 +50,7 @@ export async function openSqliteDocumentStore(
     open: async (path) => openDocumentFile(path, limits),
     close: async (file) => file.close(),
   });
-  return { ...writing(files), ...reading(files) };
+  return { ...writing(files), ...reading(files), ...asideCalls(files) };
 }
 
 type Files = TenantFiles<DocumentFile>;
@@ -93,7 +94,7 @@ function writing(files: Files): Writing {
 // SQLite's JSON parser takes a thousand levels (JSON_MAX_DEPTH, sqlite.org/json1.html).
 const DEPTH_MAX = 1_000;
 
-function reading(files: Files): Omit<DocumentStore, keyof Writing> {
+function reading(files: Files): Omit<DocumentStore, keyof Writing | "hasDamage" | "setAside"> {
   /** Runs a read in one snapshot; a collection that was never prepared is empty. */
   const read = <Result>(
     scope: Scope,
@@ -127,6 +128,9 @@ function reading(files: Files): Omit<DocumentStore, keyof Writing> {
       }),
     digest: (scope, collection, bucketSize) =>
       files.use(scope, (file) => digestRows(file, collection, bucketSize)),
+    hasFingerprints: true,
+    fingerprint: (scope, collection, bucketSize) =>
+      files.use(scope, (file) => fingerprintRows(file, collection, bucketSize)),
     list: (scope, collection, range) =>
       read(scope, collection, {
         empty: { rows: [] },

@@ -52,6 +52,7 @@ const PAGE_MAX = 10_000;
 export class DuckdbClient<Placement> implements Shared<Placement> {
   readonly #pool: DuckdbPool;
   readonly #mapping: DuckdbMapping<Placement>;
+  readonly hasFingerprints = true;
 
   constructor(pool: DuckdbPool, mapping: DuckdbMapping<Placement>) {
     this.#pool = pool;
@@ -93,6 +94,14 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
     return await this.call(scope, "digest", { table: tableNameOf(collection), bucketSize });
   }
 
+  async fingerprint(
+    scope: Scope,
+    collection: Collection<Placement>,
+    bucketSize: number,
+  ): Promise<readonly BucketDigest[]> {
+    return await this.call(scope, "fingerprint", { table: tableNameOf(collection), bucketSize });
+  }
+
   async list(
     scope: Scope,
     collection: Collection<Placement>,
@@ -115,6 +124,14 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
 
   async settle(scope: Scope): Promise<void> {
     await this.call(scope, "settle");
+  }
+
+  async hasDamage(scope: Scope): Promise<boolean> {
+    return await Promise.resolve(this.#pool.hasDamage(scope, this.#mapping.store));
+  }
+
+  async setAside(scope: Scope, atMs: number): Promise<readonly string[]> {
+    return await this.#pool.setAside(scope, this.#mapping.store, atMs);
   }
 
   async #write(

@@ -46,6 +46,31 @@ export async function digestTable(
   });
 }
 
+/**
+ * Sums of DuckDB's own hash over every stored value, made inside the engine: 0.3 µs a row against some
+ * 20 µs for a digest (bench/reconcile-run.ts).
+ */
+export async function fingerprintTable(
+  tables: DuckdbTables,
+  { table: name, bucketSize }: { readonly table: DuckdbTableName; readonly bucketSize: number },
+  signal: AbortSignal,
+): Promise<readonly BucketDigest[]> {
+  return await tables.reader.snapshot(`fingerprint ${name.name}`, signal, async (connection) => {
+    const table = await findTable(connection, name);
+    if (table === undefined) return [];
+    const found = await connection.runAndReadAll(
+      `SELECT _sequence // $1, count(*), CAST(sum(hash(${selectList(table)})) AS VARCHAR)
+       FROM ${table.sqlName} GROUP BY 1 ORDER BY 1`,
+      [BigInt(bucketSize)],
+    );
+    return found.getRows().map(([bucket, count, sum]) => ({
+      bucket: Number(bucket),
+      count: Number(count),
+      sum: hashText(BigInt.asUintN(64, BigInt(String(sum)))),
+    }));
+  });
+}
+
 /** One page of rows by sequence then id. @throws StoreError `refused` for a cursor that is none of ours. */
 export async function listTable(
   tables: DuckdbTables,

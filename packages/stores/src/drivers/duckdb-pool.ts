@@ -1,9 +1,12 @@
-import { dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
 import { DuckdbChild } from "./duckdb-child.ts";
 import type { DuckdbChildCall } from "./duckdb-child.ts";
+import type { DuckdbStoreName } from "./duckdb-protocol.ts";
+import { DUCKDB_ENDINGS } from "./duckdb.ts";
+import { setFileAside } from "./set-aside.ts";
 import { TenantFiles } from "./tenant-files.ts";
 
 /** Where DuckDB files lie and what their processes may use. */
@@ -30,6 +33,12 @@ export interface DuckdbOptions {
   readonly clock?: () => number;
 }
 
+interface Leaving {
+  /** Called when no call uses the directory's process any more. */
+  readonly onUnused: () => void;
+  readonly done: Promise<void>;
+}
+
 /** The DuckDB processes of one data directory: one for each tenant or owner, a bounded number in all. */
 export class DuckdbPool {
   readonly #options: DuckdbOptions;
@@ -37,6 +46,10 @@ export class DuckdbPool {
   /** In order of last use, so that the first idle one is the longest unused. */
   readonly #children = new Map<string, DuckdbChild>();
   readonly #queue: (() => void)[] = [];
+  /** Stores in which a call met damage, by the directory of their process. */
+  readonly #damaged = new Map<string, Set<DuckdbStoreName>>();
+  /** Directories of which a file is being set aside. */
+  readonly #leaving = new Map<string, Leaving>();
   #sessions = 0;
 
   constructor(options: DuckdbOptions) {
@@ -66,17 +79,21 @@ export class DuckdbPool {
     work: (call: (call: DuckdbChildCall) => Promise<unknown>) => Promise<Result>,
   ): Promise<Result> {
     this.checkDeadline(scope);
-    const child = await this.#child(dirname(this.#files.path(scope)));
+    const directory = dirname(this.#files.path(scope));
+    while (this.#leaving.has(directory)) await this.#leaving.get(directory)?.done;
+    const child = await this.#child(directory);
     try {
       return await work(async (call) => {
-        return await child.call({
-          ...call,
-          timeMs: Math.min(call.timeMs, this.checkDeadline(scope)),
+        const timeMs = Math.min(call.timeMs, this.checkDeadline(scope));
+        return await child.call({ ...call, timeMs }).catch((cause: unknown) => {
+          this.#noteDamage(directory, call, cause);
+          throw cause;
         });
       });
     } finally {
       child.release();
       this.#queue.shift()?.();
+      if (!child.isBusy) this.#leaving.get(directory)?.onUnused();
     }
   }
 
@@ -97,6 +114,60 @@ export class DuckdbPool {
   /** The id of the scope's process, where it runs. */
   processId(scope: Scope): number | undefined {
     return this.#children.get(dirname(this.#files.path(scope)))?.processId;
+  }
+
+  /** Whether a call met damage in a store's file, of a tenant or of one of its owners. */
+  hasDamage(scope: Scope, store: DuckdbStoreName): boolean {
+    return this.#damagedIn(scope, store).length > 0;
+  }
+
+  /**
+   * Ends the processes that hold a store's damaged files, and sets these aside; the process's other file
+   * stays as it is. Answers the new names.
+   */
+  async setAside(scope: Scope, store: DuckdbStoreName, atMs: number): Promise<readonly string[]> {
+    const names: string[] = [];
+    for (const directory of this.#damagedIn(scope, store)) {
+      await this.#whileUnused(directory, () => {
+        this.#damaged.get(directory)?.delete(store);
+        const target = setFileAside(join(directory, `${store}.duckdb`), DUCKDB_ENDINGS, atMs);
+        if (target !== undefined) names.push(basename(target));
+      });
+    }
+    return names;
+  }
+
+  /** Lets present calls end, ends the process, and holds later calls back until the work is done. */
+  async #whileUnused(directory: string, work: () => void): Promise<void> {
+    while (this.#leaving.has(directory)) await this.#leaving.get(directory)?.done;
+    const unused = Promise.withResolvers<void>();
+    const done = Promise.withResolvers<void>();
+    this.#leaving.set(directory, { onUnused: unused.resolve, done: done.promise });
+    try {
+      const child = this.#children.get(directory);
+      if (child?.isBusy === true) await unused.promise;
+      await child?.close();
+      work();
+    } finally {
+      this.#leaving.delete(directory);
+      done.resolve();
+    }
+  }
+
+  #damagedIn(scope: Scope, store: DuckdbStoreName): readonly string[] {
+    const { owner: _, ...tenant } = scope;
+    const own = dirname(this.#files.path(tenant));
+    return [...this.#damaged]
+      .filter(([directory]) => directory === own || directory.startsWith(`${own}${sep}`))
+      .filter(([, stores]) => stores.has(store))
+      .map(([directory]) => directory);
+  }
+
+  /** What a tenant's own SQL says of damage may be its own words. */
+  #noteDamage(directory: string, { store, isQuery }: DuckdbChildCall, cause: unknown): void {
+    if (!(cause instanceof StoreError) || cause.code !== "corrupt" || isQuery === true) return;
+    const stores = this.#damaged.get(directory) ?? new Set();
+    this.#damaged.set(directory, stores.add(store));
   }
 
   async close(): Promise<void> {

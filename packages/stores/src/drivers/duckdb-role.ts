@@ -1,4 +1,4 @@
-import { digestTable, listTable } from "./duckdb-digest.ts";
+import { digestTable, fingerprintTable, listTable } from "./duckdb-digest.ts";
 import type { DuckdbRange, DuckdbRowForm } from "./duckdb-digest.ts";
 import type { DuckdbPart, DuckdbTable, DuckdbTableName, DuckdbWrite } from "./duckdb-protocol.ts";
 import { DuckdbTables } from "./duckdb-tables.ts";
@@ -91,6 +91,10 @@ export class DuckdbRoleTables {
     );
     this.handle<{ table: DuckdbTableName; bucketSize: number }>("digest", (query, { signal }) =>
       digestTable(this.tables, this.#form, query, signal),
+    );
+    this.handle<{ table: DuckdbTableName; bucketSize: number }>(
+      "fingerprint",
+      (query, { signal }) => fingerprintTable(this.tables, query, signal),
     );
     this.handle<{ table: DuckdbTableName; range: DuckdbRange }>("list", (query, { signal }) =>
       listTable(this.tables, this.#form, query, signal),

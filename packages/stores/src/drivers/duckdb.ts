@@ -7,6 +7,7 @@ import type { DuckDBConnection } from "@duckdb/node-api";
 
 import { StoreError } from "../errors.ts";
 import type { StoreErrorCode } from "../errors.ts";
+import { removeLeftBeside } from "./left-beside.ts";
 import { mapFileError } from "./sqlite.ts";
 
 /** How one DuckDB file is opened. Every bound is always set: DuckDB's own defaults take the machine. */
@@ -32,6 +33,9 @@ export interface DuckdbFile {
   connect(): Promise<DuckDBConnection>;
   close(): void;
 }
+
+/** Endings of the files that DuckDB keeps beside a file: its log. */
+export const DUCKDB_ENDINGS: readonly string[] = [".wal"];
 
 const LOCK_RETRY_MS = 25;
 
@@ -65,6 +69,7 @@ export async function openDuckdbFile(options: DuckdbFileOptions): Promise<Duckdb
 
 async function createInstance(options: DuckdbFileOptions): Promise<DuckDBInstance> {
   makeDirectory(dirname(options.path));
+  removeLeftBeside(options.path, DUCKDB_ENDINGS);
   // DuckDB makes only the last of missing directories, and a spill it cannot write invalidates the database.
   removeDirectory(options.temporaryDirectory);
   makeDirectory(options.temporaryDirectory);
@@ -142,12 +147,17 @@ export async function duckdbCall<Result>(
 const BROKEN = /has been invalidated|^FATAL Error|^INTERNAL Error/;
 const LOCKED = /Could not set lock|Conflicting lock/;
 
+// What DuckDB finds wrong with a file, met by damaging one (1.4): what a user's statement can make it
+// say begins with another kind of error.
+const DAMAGED =
+  /^(?:IO|FATAL|INTERNAL) Error: .*(?:Corrupt (?:database|WAL)|not a valid DuckDB database|checksum|Could not read enough bytes|Failure while replaying WAL)|^Serialization Error/is;
+
 // DuckDB's JavaScript errors carry no code: the kind is the message's first words (ExceptionType in
 // duckdb's src/common/exception.cpp), and an IO error tells by its text (errno(3)).
 const KINDS: readonly (readonly [RegExp, StoreErrorCode])[] = [
   [LOCKED, "unavailable"],
   [/No space left|Disk quota|File too large|max_temp_directory_size|failed to offload/i, "full"],
-  [/Corrupt database|not a valid DuckDB database|checksum|Serialization Error/i, "corrupt"],
+  [DAMAGED, "corrupt"],
   [/Permission denied|Read-only file system|read-only mode/i, "read-only"],
   [/^Out of Memory Error/, "limit"],
   [/^INTERRUPT Error/, "limit"],

@@ -15,6 +15,7 @@ test.each([
   ["Runtime exception: Checksum verification failed, the WAL file is corrupted.", "corrupt"],
   ["Interrupted.", "limit"],
   ["Binder exception: Table Nothing does not exist.", "refused"],
+  ["Binder exception: Table Corrupt does not exist.", "refused"],
 ])("LadybugDB's %j is told as %s", (message, code) => {
   const error = mapLadybugError("apply", new Error(message));
   expect(error).toBeInstanceOf(StoreError);

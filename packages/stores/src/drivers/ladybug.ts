@@ -68,10 +68,16 @@ export function mapLadybugError(doing: string, cause: unknown): unknown {
   // The library throws plain errors; a subclass is a StoreError already, or a fault of ours.
   if (!(cause instanceof Error) || cause.name !== "Error") return cause;
   if ("errno" in cause) return mapFileError(doing, cause);
-  const [, code] = MESSAGES.find(([pattern]) => pattern.test(cause.message)) ?? [];
+  const isOfStatement = STATEMENT.test(cause.message);
+  const [, code] = isOfStatement
+    ? []
+    : (MESSAGES.find(([pattern]) => pattern.test(cause.message)) ?? []);
   const reason = cause.message.slice(0, 500);
   return new StoreError(code ?? "refused", `LadybugDB could not ${doing}: ${reason}`, { cause });
 }
+
+// These name what the statement says, which may be anything: a label `Corrupt`.
+const STATEMENT = /^(?:Binder|Catalog|Conversion|Overflow|Parser) exception/;
 
 // What is not here is about the statement or its values: parser, binder, conversion, overflow.
 const MESSAGES: readonly (readonly [RegExp, StoreErrorCode])[] = [

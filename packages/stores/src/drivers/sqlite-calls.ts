@@ -1,6 +1,8 @@
 import type { Collection, ProjectedStore } from "../projected-store.ts";
 import type { Delivery, RecordBatch } from "../record-batch.ts";
 import type { Scope } from "../scope.ts";
+import { SQLITE_ENDINGS } from "./sqlite.ts";
+import type { TenantFiles } from "./tenant-files.ts";
 
 /** What a file of collections does, whatever its role. */
 export interface SqliteCollectionFile<Placement> {
@@ -17,6 +19,16 @@ export type UseFile<File> = <Result>(
   doing: string,
   work: (file: File) => Result,
 ) => Promise<Result>;
+
+/** The calls by which damaged SQLite files of a pool are found and taken out of the way. */
+export function asideCalls<File>(
+  files: TenantFiles<File>,
+): Required<Pick<ProjectedStore<unknown>, "hasDamage" | "setAside">> {
+  return {
+    hasDamage: (scope) => Promise.resolve(files.hasDamage(scope)),
+    setAside: (scope, atMs) => files.setAside(scope, atMs, SQLITE_ENDINGS),
+  };
+}
 
 /** The calls of a projected store that go straight to the scope's file. */
 export function fileCalls<Placement, File extends SqliteCollectionFile<Placement>>(

@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 
 import { StoreError } from "../errors.ts";
 import type { StoreErrorCode } from "../errors.ts";
+import { removeLeftBeside } from "./left-beside.ts";
 
 /**
  * How a file is kept.
@@ -28,6 +29,9 @@ export interface SqliteFileOptions {
   readonly bytesMax?: number;
 }
 
+/** Endings of the files that SQLite keeps beside a file: its log, and the log's index. */
+export const SQLITE_ENDINGS: readonly string[] = ["-wal", "-shm"];
+
 /**
  * Opens a SQLite file for one connection's use.
  *
@@ -37,6 +41,8 @@ export function openSqliteFile(options: SqliteFileOptions): DatabaseSync {
   const { path, durability, cacheKib = 16 * 1024, pageBytes = 4096, busyMs = 5_000 } = options;
   return sqliteCall(`open ${path}`, () => {
     if (path !== ":memory:") mkdirSync(dirname(path), { recursive: true });
+    // A log whose file was set aside or removed would be replayed into the new one.
+    if (durability === "projection") removeLeftBeside(path, SQLITE_ENDINGS);
     const database = new DatabaseSync(path, { timeout: busyMs });
     try {
       database.exec(`PRAGMA page_size=${pageBytes}; PRAGMA journal_mode=WAL;
@@ -90,8 +96,9 @@ export function mapSqliteError(doing: string, cause: unknown): unknown {
   if (cause instanceof StoreError) return cause;
   const code = sqliteCode(cause);
   if (code === undefined) return mapFileError(doing, cause);
-  const store = STORE_CODES[code & 0xff];
   const reason = cause instanceof Error ? cause.message : String(cause);
+  const isDamage = code === SHORT_READ || LOST.test(reason);
+  const store = isDamage ? "corrupt" : STORE_CODES[code & 0xff];
   return new StoreError(store ?? "refused", `SQLite could not ${doing}: ${reason}`, { cause });
 }
 
@@ -99,6 +106,11 @@ function sqliteCode(cause: unknown): number | undefined {
   if (!(cause instanceof Error) || !("errcode" in cause)) return undefined;
   return typeof cause.errcode === "number" ? cause.errcode : undefined;
 }
+
+// SQLITE_IOERR_SHORT_READ: the file or its log is shorter than it says (sqlite.org/rescode.html).
+const SHORT_READ = 522;
+// Tables are named by us alone: one that is not there any more was lost with a part of the file.
+const LOST = /^no such table: /;
 
 const STORE_CODES: Readonly<Record<number, StoreErrorCode>> = {
   5: "unavailable", // SQLITE_BUSY

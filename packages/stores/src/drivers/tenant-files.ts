@@ -1,9 +1,10 @@
-import { join } from "node:path";
+import { basename, dirname, join, sep } from "node:path";
 
 import { checkTenant } from "@custody/contract/ids";
 
 import { StoreError } from "../errors.ts";
 import type { Scope } from "../scope.ts";
+import { setFileAside } from "./set-aside.ts";
 import { ownerFileName } from "./space.ts";
 
 export interface TenantFilesOptions<Handle> {
@@ -19,10 +20,21 @@ export interface TenantFilesOptions<Handle> {
   readonly close: (handle: Handle) => Promise<void>;
 }
 
+interface Slot<Handle> {
+  readonly handle: Promise<Handle>;
+  users: number;
+  /** Called when nobody works with it any more. */
+  onUnused: (() => void) | undefined;
+}
+
 /** A bounded pool of one file per tenant (and owner), so that no query can reach another tenant's rows. */
 export class TenantFiles<Handle> {
   readonly #options: TenantFilesOptions<Handle>;
-  readonly #open = new Map<string, { handle: Promise<Handle>; users: number }>();
+  readonly #open = new Map<string, Slot<Handle>>();
+  /** Files in which a call met damage, by path. */
+  readonly #damaged = new Set<string>();
+  /** Files that are being set aside: nobody opens them meanwhile. */
+  readonly #leaving = new Map<string, Promise<unknown>>();
 
   constructor(options: TenantFilesOptions<Handle>) {
     this.#options = options;
@@ -44,7 +56,12 @@ export class TenantFiles<Handle> {
     work: (handle: Handle) => Promise<Result> | Result,
   ): Promise<Result> {
     const path = this.path(scope);
-    const slot = this.#open.get(path) ?? { handle: this.#options.open(path), users: 0 };
+    while (this.#leaving.has(path)) await this.#leaving.get(path);
+    const slot = this.#open.get(path) ?? {
+      handle: this.#options.open(path),
+      users: 0,
+      onUnused: undefined,
+    };
     this.#open.delete(path);
     this.#open.set(path, slot);
     slot.users += 1;
@@ -54,10 +71,67 @@ export class TenantFiles<Handle> {
         throw cause;
       });
       return await work(handle);
+    } catch (cause) {
+      if (cause instanceof StoreError && cause.code === "corrupt") this.#damaged.add(path);
+      throw cause;
     } finally {
       slot.users -= 1;
+      if (slot.users === 0) slot.onUnused?.();
       await this.#shrink();
     }
+  }
+
+  /** Whether a call met damage in a file of a tenant, or of one of its owners. */
+  hasDamage(scope: Scope): boolean {
+    return this.#damagedPaths(scope).length > 0;
+  }
+
+  /**
+   * Closes the damaged files of a tenant and of its owners when nobody works with them any more, and
+   * sets them aside. Answers their new names.
+   *
+   * @param endings of what lies beside such a file and belongs to it.
+   */
+  async setAside(
+    scope: Scope,
+    atMs: number,
+    endings: readonly string[],
+  ): Promise<readonly string[]> {
+    const names: string[] = [];
+    for (const path of this.#damagedPaths(scope)) {
+      const leaving = this.#closeDamaged(path).then(() => setFileAside(path, endings, atMs));
+      this.#leaving.set(
+        path,
+        leaving.catch(() => undefined),
+      );
+      try {
+        const target = await leaving;
+        if (target !== undefined) names.push(basename(target));
+      } finally {
+        this.#leaving.delete(path);
+      }
+    }
+    return names;
+  }
+
+  #damagedPaths(scope: Scope): readonly string[] {
+    const { owner: _, ...tenant } = scope;
+    const directory = `${dirname(this.path(tenant))}${sep}`;
+    return [...this.#damaged].filter((path) => path.startsWith(directory));
+  }
+
+  async #closeDamaged(path: string): Promise<void> {
+    const slot = this.#open.get(path);
+    this.#open.delete(path);
+    if (slot !== undefined && slot.users > 0) {
+      await new Promise<void>((resolve) => {
+        slot.onUnused = resolve;
+      });
+    }
+    // Those who worked with it may have met the damage again.
+    this.#damaged.delete(path);
+    const handle = await slot?.handle.catch(() => undefined);
+    if (handle !== undefined) await this.#options.close(handle);
   }
 
   async closeAll(): Promise<void> {

@@ -1,8 +1,9 @@
-import { readdir, rename, rm, stat } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 import type { LadybugHost } from "../drivers/ladybug-host.ts";
 import type { LadybugFile } from "../drivers/ladybug.ts";
+import { ASIDE, removeAsides, setFileAside } from "../drivers/set-aside.ts";
 import { mapFileError } from "../drivers/sqlite.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
@@ -21,18 +22,10 @@ interface Used {
   readonly file: LadybugFile;
 }
 
-// Damaged files kept for whoever wants to know why; older ones go.
-const BROKEN_MAX = 2;
-// A graph is replaced so often while its tenant's files stay open; a record, or a full disk, that crashes
-// LadybugDB every time must not go on for ever.
-const REPLACED_MAX = 3;
-
 /** The graph files of one tenant, each a handle from its first use on. */
 export class LadybugFiles {
   readonly #options: LadybugFilesOptions;
   readonly #used = new Map<string, Used>();
-  /** How often each collection's file was set aside. */
-  readonly #replaced = new Map<string, number>();
 
   constructor(options: LadybugFilesOptions) {
     this.#options = options;
@@ -65,44 +58,20 @@ export class LadybugFiles {
       await this.#remove(path);
       await this.#removeBeside(path);
     }
-    for (const { name } of await this.#broken(key)) {
-      await this.#remove(join(this.#options.directory, name));
-    }
+    for (const path of await this.#asides(key)) removeAsides(path);
   }
 
-  /**
-   * Renames a damaged file to `<name>.broken-<n>`, so that an empty one takes its place. Answers its
-   * new path; `undefined` when `file` is not in use any more, as somebody else did it.
-   *
-   * @throws cause when the file's successors broke too: it is not the file then.
-   */
+  /** Sets a damaged file aside; answers its new name, `undefined` when `file` is not in use any more. */
   async setAside(
     key: FileKey,
-    { file, cause }: { readonly file: LadybugFile; readonly cause: StoreError },
+    { file, atMs }: { readonly file: LadybugFile; readonly atMs: number },
   ): Promise<string | undefined> {
     const used = this.#used.get(keyText(key));
     if (used?.file !== file) return undefined;
-    const replaced = this.#replaced.get(keyText(key)) ?? 0;
-    if (replaced >= REPLACED_MAX) throw cause;
-    this.#replaced.set(keyText(key), replaced + 1);
     this.#used.delete(keyText(key));
     await this.#options.host.letGo(used.path);
-    const broken = await this.#broken(key);
-    const number = (broken.at(-1)?.number ?? 0) + 1;
-    const target = `${used.path}.broken-${number}`;
-    // The file first: a log without it is removed by `make`, but it would be replayed into a file alone.
-    const beside = await this.#beside(used.path);
-    for (const ending of ["", ...beside]) {
-      await fileCall(`set ${used.path} aside`, () =>
-        rename(`${used.path}${ending}`, `${target}${ending}`),
-      );
-    }
-    for (const old of broken) {
-      if (old.number <= number - BROKEN_MAX) {
-        await this.#remove(join(this.#options.directory, old.name));
-      }
-    }
-    return target;
+    const target = setFileAside(used.path, await this.#beside(used.path), atMs);
+    return target === undefined ? undefined : basename(target);
   }
 
   /** Every collection that has a file. */
@@ -152,18 +121,17 @@ export class LadybugFiles {
     const file = basename(path);
     const names = await this.#names();
     return names
-      .filter((name) => name.startsWith(`${file}.`) && !name.startsWith(`${file}.broken-`))
+      .filter((name) => name.startsWith(`${file}.`) && !name.startsWith(`${file}${ASIDE}`))
       .map((name) => name.slice(file.length));
   }
 
-  /** Names of what was set aside, with its logs, the oldest first. */
-  async #broken(key: FileKey): Promise<readonly { name: string; number: number }[]> {
+  /** Paths from under which files of a collection were set aside. */
+  async #asides(key: FileKey): Promise<readonly string[]> {
     const files = await this.#files(true);
-    return files
-      .filter((file) => keyText(file.key) === keyText(key))
-      .map(({ name }) => ({ name, number: Number(/\.broken-(\d+)/.exec(name)?.[1] ?? 0) }))
-      .filter(({ number }) => number > 0)
-      .sort((left, right) => left.number - right.number);
+    const names = files
+      .filter((file) => keyText(file.key) === keyText(key) && file.name.includes(ASIDE))
+      .map(({ name }) => name.slice(0, name.indexOf(ASIDE)));
+    return [...new Set(names)].map((name) => join(this.#options.directory, name));
   }
 
   async #builds(key: FileKey): Promise<readonly number[]> {

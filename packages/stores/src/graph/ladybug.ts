@@ -18,6 +18,7 @@ import { applyDelivery } from "./ladybug-apply.ts";
 import { answerCell } from "./ladybug-cells.ts";
 import { storedParts } from "./ladybug-content.ts";
 import { LadybugFiles } from "./ladybug-files.ts";
+import type { FileKey } from "./ladybug-files.ts";
 import { parameterValues } from "./ladybug-parameters.ts";
 import { planSteps } from "./ladybug-plan.ts";
 import { countRows, findNeighbours, findPaths, readCheckpoint } from "./ladybug-read.ts";
@@ -55,6 +56,12 @@ const OPEN_MAX = 2;
 
 type GraphCollection = Collection<GraphPlacement>;
 
+interface FileUse {
+  readonly scope: Scope;
+  readonly collection: FileKey;
+  readonly file: LadybugFile;
+}
+
 /** The embedded graph store, and what measurements and tests want to know of it. */
 export interface LadybugGraphStore extends GraphStore {
   /** The id of the process that LadybugDB works in, while there is one. */
@@ -68,9 +75,7 @@ export interface LadybugGraphStore extends GraphStore {
  * Readers work on a snapshot beside the one writer. Memory: `bufferPoolBytes` for each of `openMax`
  * tenants' files, at most, and the process itself.
  *
- * A file that LadybugDB cannot work with is reported as `corrupt` to readers. The next `prepare` or
- * `apply` renames it to `<name>.broken-<n>` and fails with `unavailable`, once: from then on the graph is
- * empty, with checkpoint 0, and is filled again from the journal.
+ * A file that LadybugDB cannot work with is reported as `corrupt` until it is set aside.
  */
 export async function openLadybugGraph(options: LadybugGraphOptions): Promise<LadybugGraphStore> {
   const { bufferPoolBytes = BUFFER_POOL_BYTES, sizeMax = 2 ** 34, searchMs = 30_000 } = options;
@@ -97,6 +102,8 @@ class LadybugGraph implements LadybugGraphStore {
   readonly #searchMs: number;
   readonly #clock: () => number;
   readonly #models = new ModelCache();
+  /** Files in which a call met damage. */
+  readonly #damaged = new Map<LadybugFile, FileUse>();
   /** The statements that make a model's tables, which files know by their identity. */
   readonly #tables = new WeakMap<GraphModel, readonly string[]>();
 
@@ -176,9 +183,13 @@ class LadybugGraph implements LadybugGraphStore {
     return await this.#tenants.use(scope, async (files) => {
       const collections = [];
       for (const { name, generation } of await files.keys()) {
-        const file = await files.find({ name, generation });
-        const records = await file?.read("count", this.#timeMs(scope), countRows);
-        collections.push({ name, generation, records: records ?? 0 });
+        const collection = { name, generation };
+        const file = await files.find(collection);
+        if (file === undefined) continue;
+        const records = await this.#notingDamage({ scope, collection, file }, () =>
+          file.read("count", this.#timeMs(scope), countRows),
+        );
+        collections.push({ ...collection, records });
       }
       return { collections, bytes: await files.bytes() };
     });
@@ -188,6 +199,22 @@ class LadybugGraph implements LadybugGraphStore {
     await this.#tenants.use(scope, async (files) => {
       for (const key of await files.keys()) await (await files.find(key))?.checkpoint();
     });
+  }
+
+  async hasDamage(scope: Scope): Promise<boolean> {
+    return await Promise.resolve(this.#damagedOf(scope).length > 0);
+  }
+
+  async setAside(scope: Scope, atMs: number): Promise<readonly string[]> {
+    const names: string[] = [];
+    for (const { scope: of, collection, file } of this.#damagedOf(scope)) {
+      const name = await this.#tenants.use(of, (files) =>
+        files.setAside(collection, { file, atMs }),
+      );
+      this.#damaged.delete(file);
+      if (name !== undefined) names.push(name);
+    }
+    return names;
   }
 
   async neighbours(...[scope, collection, query]: Parameters<GraphStore["neighbours"]>) {
@@ -254,13 +281,10 @@ class LadybugGraph implements LadybugGraphStore {
     this.#timeMs(scope);
     await this.#tenants.use(scope, async (files) => {
       const file = await files.make(collection);
-      try {
+      await this.#notingDamage({ scope, collection, file }, async () => {
         await this.#define(file, model);
         await work(file, model);
-      } catch (cause) {
-        const isDamaged = cause instanceof StoreError && cause.code === "corrupt";
-        throw isDamaged ? await replaceDamaged(files, collection, { file, cause }) : cause;
-      }
+      });
     });
   }
 
@@ -279,11 +303,27 @@ class LadybugGraph implements LadybugGraphStore {
     return await this.#tenants.use(scope, async (files) => {
       const file = await files.find(collection);
       if (file === undefined) return undefined;
-      await this.#define(file, model);
-      return await file.read(`read ${collection.name}`, this.#timeMs(scope), (session) =>
-        work(session, model),
-      );
+      return await this.#notingDamage({ scope, collection, file }, async () => {
+        await this.#define(file, model);
+        return await file.read(`read ${collection.name}`, this.#timeMs(scope), (session) =>
+          work(session, model),
+        );
+      });
     });
+  }
+
+  async #notingDamage<Result>(use: FileUse, work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (cause) {
+      const isDamaged = cause instanceof StoreError && cause.code === "corrupt";
+      if (isDamaged) this.#damaged.set(use.file, use);
+      throw cause;
+    }
+  }
+
+  #damagedOf({ tenant }: Scope): readonly FileUse[] {
+    return [...this.#damaged.values()].filter(({ scope }) => scope.tenant === tenant);
   }
 
   /** The time a read may take, cut to the scope's deadline. */
@@ -292,22 +332,6 @@ class LadybugGraph implements LadybugGraphStore {
     if (leftMs <= 0) throw new StoreError("unavailable", "the deadline is over");
     return Math.min(mostMs, leftMs);
   }
-}
-
-/** Sets a damaged file aside and answers the error that says so: trying again finds an empty graph. */
-async function replaceDamaged(
-  files: LadybugFiles,
-  collection: GraphCollection,
-  damage: { readonly file: LadybugFile; readonly cause: StoreError },
-): Promise<StoreError> {
-  const { cause } = damage;
-  const aside = await files.setAside(collection, damage);
-  const where = aside === undefined ? "" : ` and was set aside as ${aside}`;
-  return new StoreError(
-    "unavailable",
-    `the graph ${collection.name} was damaged${where}; it begins empty and is filled again from the journal: ${cause.message}`,
-    { cause },
-  );
 }
 
 /** A user's statement, guarded. */

@@ -35,6 +35,21 @@ const NAMES_MAX = 10_000;
 export function openJournalWriter(
   options: Pick<SqliteFileOptions, "path" | "busyMs" | "bytesMax">,
 ): JournalConnection {
+  try {
+    return openWriter(options);
+  } catch (cause) {
+    if (!(cause instanceof StoreError) || cause.code !== "corrupt") throw cause;
+    throw new StoreError(
+      "corrupt",
+      `${cause.message}; ${options.path} is the journal itself, of which nothing is set aside or rebuilt: restore it from a backup`,
+      { cause },
+    );
+  }
+}
+
+function openWriter(
+  options: Pick<SqliteFileOptions, "path" | "busyMs" | "bytesMax">,
+): JournalConnection {
   const { path, busyMs, bytesMax } = options;
   const database = openSqliteFile({
     path,

@@ -1,5 +1,5 @@
 import { sqliteCall } from "../drivers/sqlite.ts";
-import { fileCalls } from "../drivers/sqlite-calls.ts";
+import { asideCalls, fileCalls } from "../drivers/sqlite-calls.ts";
 import type { UseFile } from "../drivers/sqlite-calls.ts";
 import { sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
 import { digestRows, pageOfRows } from "../row-pages.ts";
@@ -44,6 +44,7 @@ export async function openSqliteRelational(
 
     ...fileCalls<TablePlacement, RelationalFile>(use),
     ...comparing(use),
+    ...asideCalls(files),
 
     statistics: async (scope) =>
       await use(scope, "count rows", (file) => ({

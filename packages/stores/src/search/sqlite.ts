@@ -3,13 +3,14 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { SearchPlacement } from "@custody/contract/placement";
 
 import { sqliteCall } from "../drivers/sqlite.ts";
-import { fileCalls } from "../drivers/sqlite-calls.ts";
+import { asideCalls, fileCalls } from "../drivers/sqlite-calls.ts";
 import type { UseFile } from "../drivers/sqlite-calls.ts";
 import { sqliteFileBytes, sqliteSnapshot } from "../drivers/sqlite-rows.ts";
 import { digestRows, pageOfRows } from "../row-pages.ts";
 import { TenantFiles } from "../drivers/tenant-files.ts";
 import type { HighlightRequest, SearchLimits, SearchStore } from "./port.ts";
 import { SearchFile } from "./sqlite-file.ts";
+import { fingerprintFile } from "./sqlite-fingerprint.ts";
 import type { SearchTable } from "./sqlite-file.ts";
 import { compileMarks, compileMatch } from "./sqlite-match.ts";
 import type { MatchContext } from "./sqlite-match.ts";
@@ -56,7 +57,8 @@ export async function openSqliteSearchStore(options: SqliteSearchOptions): Promi
     role: "search",
     engine: "sqlite",
     ...fileCalls<SearchPlacement, SearchFile>(use),
-    ...comparing(use),
+    ...comparing(files, use),
+    ...asideCalls(files),
     ...reading(use, tokens),
 
     statistics: async (scope) =>
@@ -77,13 +79,20 @@ export async function openSqliteSearchStore(options: SqliteSearchOptions): Promi
   };
 }
 
-function comparing(use: UseFile<SearchFile>): Pick<SearchStore, "digest" | "list"> {
+function comparing(
+  files: TenantFiles<SearchFile>,
+  use: UseFile<SearchFile>,
+): Pick<SearchStore, "digest" | "hasFingerprints" | "fingerprint" | "list"> {
   return {
     digest: async (scope, collection, bucketSize) =>
       await use(scope, `digest ${collection.name}`, (file) => {
         file.checkIndex(collection);
         return digestRows(file.contents(collection), bucketSize);
       }),
+
+    hasFingerprints: true,
+    fingerprint: async (scope, collection, bucketSize) =>
+      await files.use(scope, (file) => fingerprintFile(file, collection, bucketSize)),
 
     list: async (scope, collection, range) =>
       await use(scope, `list ${collection.name}`, (file) =>
