@@ -52,7 +52,12 @@ function classify(cause: unknown, mayMisread: boolean): Heard<never> {
   if (cause instanceof StoreError || cause instanceof CoreError) {
     if (cause.code === "conflict" || cause.code === "invalid") return { kind: "refused", reason };
     // While types are being changed, a process that runs the old ones is told so.
-    const passing = ["would-lose", "failed", "timeout", ...(mayMisread ? ["damaged"] : [])];
+    const passing = [
+      "would-lose",
+      "failed",
+      "timeout",
+      ...(mayMisread ? ["damaged", "no-key"] : []),
+    ];
     if (passing.includes(cause.code)) return { kind: "unknown", reason: `${cause.code} ${reason}` };
   }
   if (cause instanceof ImportError) return { kind: "refused", reason };
@@ -141,8 +146,8 @@ function contextOf(
   { tenant, number }: Step,
   { random, process }: { readonly random: Random; readonly process: SimulatedProcess },
 ): DrawContext {
-  const { hasPoison } = plan;
-  return { random, model, tenant, op: number, edition: process.edition, hasPoison };
+  const { poisoned } = plan;
+  return { random, model, tenant, op: number, edition: process.edition, poisoned };
 }
 
 function beginAttempt(

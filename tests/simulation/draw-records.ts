@@ -1,4 +1,4 @@
-import { PROJECTED_ROLES } from "@custody/core/stores";
+import type { ProjectedRole } from "@custody/core/stores";
 
 import type { AskedPart, AskedRecord, Model } from "./model.ts";
 import type { Random } from "./random.ts";
@@ -12,7 +12,7 @@ export interface DrawContext {
   readonly tenant: string;
   readonly op: number;
   readonly edition: Edition;
-  readonly hasPoison: boolean;
+  readonly poisoned: readonly ProjectedRole[];
 }
 
 const TYPES = ["sim/events", "sim/assets", "sim/users", "sim/notes", "sim/interviews"] as const;
@@ -94,7 +94,7 @@ function drawRecord(
   }
 }
 
-function drawPad({ random, hasPoison }: DrawContext, isLarge: boolean): string {
-  if (hasPoison && random.chance(0.15)) return poisonOf(random.pick(PROJECTED_ROLES));
+function drawPad({ random, poisoned }: DrawContext, isLarge: boolean): string {
+  if (poisoned.length > 0 && random.chance(0.15)) return poisonOf(random.pick(poisoned));
   return isLarge ? "x".repeat(LARGE_PAD) : "";
 }

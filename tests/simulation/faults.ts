@@ -2,6 +2,7 @@
 export type StoreName =
   | "journal"
   | "blob"
+  | "backup"
   | "cache"
   | "stream"
   | "document"
@@ -15,6 +16,7 @@ export type StoreName =
 export const STORE_NAMES: readonly StoreName[] = [
   "journal",
   "blob",
+  "backup",
   "cache",
   "stream",
   "document",
@@ -88,18 +90,20 @@ export type Fault =
       readonly byMs: number;
     };
 
+const NO_WINDOWS: ReadonlySet<WindowKind> = new Set();
+
 /** The windows that are open for a store at an instant. */
 export function openWindows(
   faults: readonly Fault[],
   store: StoreName,
   ms: number,
 ): ReadonlySet<WindowKind> {
-  const open = new Set<WindowKind>();
+  let open: Set<WindowKind> | undefined;
   for (const fault of faults) {
     if (!("untilMs" in fault) || fault.store !== store) continue;
-    if (fault.fromMs <= ms && ms < fault.untilMs) open.add(fault.kind);
+    if (fault.fromMs <= ms && ms < fault.untilMs) open = (open ?? new Set()).add(fault.kind);
   }
-  return open;
+  return open ?? NO_WINDOWS;
 }
 
 /** Whether a store has had no trouble for a while, up to an instant. */

@@ -7,10 +7,12 @@ import { TypeRegistry } from "@custody/core/records/type-registry";
 
 import { openDiskBlobStore } from "./adapters/disk-blob-store.ts";
 import { MemoryJournal } from "./adapters/memory-journal.ts";
+import type { JournalDatabase } from "./adapters/memory-journal.ts";
+import type { MemoryKeys } from "./adapters/memory-keys.ts";
+import type { SimulatedDisk } from "./adapters/simulated-disk.ts";
 import { cheapCodec } from "./cheap-codec.ts";
 import { simulatedPack } from "./simulated-types.ts";
 import { scopeOf } from "./client.ts";
-import type { World } from "./world.ts";
 
 /** A line of the journal, as anybody with the keys can read it. */
 export interface HistoryRecord {
@@ -20,6 +22,13 @@ export interface HistoryRecord {
   /** Canonical JSON of the fields. */
   readonly json: string;
   readonly observedAt: number;
+}
+
+/** Where a journal lies, and what opens it: a world, or what was restored of one. */
+export interface HistoryPlace {
+  readonly database: JournalDatabase;
+  readonly disk: SimulatedDisk;
+  readonly keys: MemoryKeys;
 }
 
 /** An entry of the journal, opened. */
@@ -46,15 +55,20 @@ const NO_RANDOM = (): never => {
   throw new Error("reading draws nothing");
 };
 
+let firstEdition: TypeRegistry | undefined;
+
 /** Reads a tenant's journal from the stores themselves, past the network and its faults. */
-export async function readHistory(world: World, tenant: string): Promise<readonly HistoryEntry[]> {
+export async function readHistory(
+  world: HistoryPlace,
+  tenant: string,
+): Promise<readonly HistoryEntry[]> {
   const journal = new MemoryJournal(world.database);
   const blob = openDiskBlobStore({
     clock: () => 0,
     writer: "history",
     call: async (_, work) => work(world.disk),
   });
-  const registry = new TypeRegistry([simulatedPack(1)]);
+  const registry = (firstEdition ??= new TypeRegistry([simulatedPack(1)]));
   const runtime = {
     clock: () => 0,
     random: NO_RANDOM,

@@ -51,6 +51,8 @@ export interface ReadAnswer {
 export class Model {
   readonly attempts: Attempt[] = [];
   readonly reads: ReadAnswer[] = [];
+  /** The ids of backups that clients were told are made. */
+  readonly backups: string[] = [];
 
   /** Records asked for so far, of a type in a tenant. */
   asked(tenant: string, type: string): readonly AskedRecord[] {

@@ -23,6 +23,8 @@ export type Action =
   | "deploy"
   | "drift"
   | "lag"
+  | "backup"
+  | "prune"
   | "status";
 
 /** One step of a plan. */
@@ -42,8 +44,8 @@ export interface Plan {
   readonly options: WorldOptions;
   readonly steps: readonly Step[];
   readonly faults: readonly Fault[];
-  /** Whether records may come that stores refuse. */
-  readonly hasPoison: boolean;
+  /** The roles whose stores may be sent records that they refuse. */
+  readonly poisoned: readonly ProjectedRole[];
   /** The roles that the library itself compares with the journal at the end; the oracle compares all. */
   readonly reconciled: readonly ProjectedRole[];
 }
@@ -64,6 +66,8 @@ const WEIGHTS: readonly (readonly [Action, number])[] = [
   ["deploy", 1],
   ["drift", 2],
   ["lag", 2],
+  ["backup", 5],
+  ["prune", 2],
   ["status", 1],
 ];
 
@@ -93,14 +97,19 @@ export function drawPlan(seed: number): Plan {
       isHeadAwaited: random.chance(0.3),
       recentBytesMax: random.pick([0, 4_000, 1_000_000]),
       delivery: { recordsMax: random.pick([1, 4, 20, 2_000]), bytesMax: 8 * 1024 * 1024 },
+      staging: {
+        rowsPerStep: random.pick([1, 3, 2_000]),
+        segmentBytes: random.pick([1, 500, 16 * 1024 * 1024]),
+      },
     },
   };
   const steps = drawSteps(random, processes, lengthMs);
   const faults = random.chance(0.1) ? [] : drawFaults(random, processes, lengthMs);
-  // Several processes do not tell each other in time what a store has refused.
-  const hasPoison = processes === 1 && random.chance(0.4);
+  // What a graph has refused, several processes do not tell each other in time.
+  const refusing = PROJECTED_ROLES.filter((role) => processes === 1 || role !== "graph");
+  const poisoned = random.chance(0.3) ? refusing : [];
   const reconciled = [random.pick(PROJECTED_ROLES), random.pick(PROJECTED_ROLES)];
-  return { seed, options, steps, faults, hasPoison, reconciled };
+  return { seed, options, steps, faults, poisoned, reconciled };
 }
 
 function drawSteps(random: Random, processes: number, lengthMs: number): readonly Step[] {
@@ -140,7 +149,7 @@ function drawFaults(random: Random, processes: number, lengthMs: number): readon
     faults.push({
       kind: "power",
       atMs: random.below(lengthMs),
-      older: STORE_NAMES.slice(4).filter(() => random.chance(0.3)),
+      older: PROJECTED_ROLES.filter(() => random.chance(0.3)),
       downMs: random.pick([1, 5_000]),
     });
   }
@@ -153,9 +162,9 @@ function drawWindow(random: Random, kind: WindowKind, lengthMs: number): Fault {
   const onDisk = kind === "flipping" || kind === "short";
   const inBulk = kind === "partial" || kind === "repeating";
   const stores: readonly StoreName[] = onDisk
-    ? ["blob"]
+    ? ["blob", "backup"]
     : inBulk
-      ? STORE_NAMES.slice(4)
+      ? PROJECTED_ROLES
       : STORE_NAMES;
   const fromMs = random.below(lengthMs);
   const isDay = kind === "down" && random.chance(0.01);

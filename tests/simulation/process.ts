@@ -1,6 +1,7 @@
 import { createCustody, CUSTODY_SETTINGS } from "@custody/core/create-custody";
 import type { Custody } from "@custody/core/custody";
 import type { Runtime } from "@custody/core/runtime";
+import type { BlobStore } from "@custody/stores/blob/port";
 
 import { MemoryJournal } from "./adapters/memory-journal.ts";
 import { cheapCodec } from "./cheap-codec.ts";
@@ -9,7 +10,7 @@ import type { Caller } from "./network.ts";
 import { Random } from "./random.ts";
 import { simulatedPack, simulatedReading } from "./simulated-types.ts";
 import type { Edition } from "./simulated-types.ts";
-import { connectStores } from "./store-clients.ts";
+import { connectBackups, connectStores } from "./store-clients.ts";
 import type { World } from "./world.ts";
 
 // A request that a dead process had sent may still arrive; its connection is noticed to be gone later.
@@ -28,6 +29,7 @@ export class SimulatedProcess implements Caller {
   #clockOffsetMs = 0;
   #isAlive = true;
   #custody: Promise<Custody> | undefined;
+  #backups: BlobStore | undefined;
 
   constructor(
     world: World,
@@ -61,9 +63,23 @@ export class SimulatedProcess implements Caller {
     return this.#ended.promise;
   }
 
+  /** The place for backups. */
+  get backups(): BlobStore {
+    const { network } = this.#world;
+    const clock = (): number => this.nowMs;
+    const at = { caller: this, random: this.#random, clock };
+    this.#backups ??= connectBackups({ world: this.#world, network, ...at });
+    return this.#backups;
+  }
+
   /** What runs in it; opened when first asked for. */
   custody(): Promise<Custody> {
-    this.#custody ??= this.#open();
+    if (this.#custody === undefined) {
+      const opening = this.#open();
+      this.#custody = opening;
+      // Whoever asks next tries again.
+      opening.catch(() => (this.#custody = undefined));
+    }
     return this.#custody;
   }
 
@@ -104,8 +120,8 @@ export class SimulatedProcess implements Caller {
 
   /** Ends in an orderly way. */
   async stop(): Promise<void> {
-    const custody = await this.custody();
-    await custody[Symbol.asyncDispose]();
+    const custody = await this.#custody?.catch(() => undefined);
+    await custody?.[Symbol.asyncDispose]();
     this.leave();
   }
 
@@ -141,6 +157,7 @@ export class SimulatedProcess implements Caller {
       keys: new MemoryKeys(world.seed, world.keys),
       runtime,
       reading: simulatedReading,
+      identity: { installation: "simulated", version: "0.0.0" },
       settings: { ...CUSTODY_SETTINGS, ...options.settings },
     });
   }

@@ -1,4 +1,5 @@
 import { fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 
 import type { Invariant } from "./violation.ts";
 
@@ -7,6 +8,15 @@ export interface SeedRange {
   readonly from: number;
   readonly count: number;
   readonly jobs: number;
+  /** Told whenever some seeds more are done; every seed below `doneBelow` is. */
+  readonly onProgress?: (progress: SeedProgress) => void;
+}
+
+/** How far a range of seeds has come. */
+export interface SeedProgress {
+  readonly done: number;
+  readonly doneBelow: number;
+  readonly failures: readonly SeedFailure[];
 }
 
 /** A seed that broke an invariant. */
@@ -23,37 +33,62 @@ export interface SeedReport {
   readonly tookMs: number;
 }
 
-/** What a child says: at its end, or now and then. */
+/** What a child is asked for: the seeds from `first` up to, not including, `end`. */
+export interface SeedTask {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** What a child says of a task. */
 export interface SeedMessage {
   readonly failures: readonly SeedFailure[];
   readonly events: number;
 }
 
-/** Runs seeds in processes of their own, each a part of the range. */
-export async function runSeeds({ from, count, jobs }: SeedRange): Promise<SeedReport> {
+// Few enough that the jobs end together, and enough that asking for them costs nothing.
+const SEEDS_PER_TASK = 25;
+
+/** Runs seeds in processes of their own, each of which takes the next few when it is done. */
+export async function runSeeds(range: SeedRange): Promise<SeedReport> {
+  const { from, count, jobs, onProgress } = range;
   const startedAt = performance.now();
-  const size = Math.ceil(count / jobs);
-  const parts = Array.from({ length: jobs }, (_, job) => {
-    return { first: from + job * size, last: Math.min(from + (job + 1) * size, from + count) };
-  });
-  const reports = await Promise.all(parts.map(({ first, last }) => runPart(first, last)));
-  return {
-    failures: reports.flatMap(({ failures }) => failures),
-    events: reports.reduce((sum, { events }) => sum + events, 0),
-    tookMs: performance.now() - startedAt,
+  const end = from + count;
+  const failures: SeedFailure[] = [];
+  const open = new Set<number>();
+  let [next, done, events] = [from, 0, 0];
+  const work = async (): Promise<void> => {
+    const child = fork(new URL("./seed-child.ts", import.meta.url));
+    try {
+      while (next < end) {
+        const task = { first: next, end: Math.min(next + SEEDS_PER_TASK, end) };
+        next = task.end;
+        open.add(task.first);
+        const said = await answerOf(child, task);
+        open.delete(task.first);
+        failures.push(...said.failures);
+        events += said.events;
+        done += task.end - task.first;
+        onProgress?.({ done, doneBelow: Math.min(next, ...open), failures });
+      }
+    } finally {
+      if (child.connected) child.disconnect();
+    }
   };
+  await Promise.all(Array.from({ length: jobs }, work));
+  failures.sort((left, right) => left.seed - right.seed);
+  return { failures, events, tookMs: performance.now() - startedAt };
 }
 
-function runPart(first: number, end: number): Promise<SeedMessage> {
-  const child = fork(new URL("./seed-child.ts", import.meta.url), [String(first), String(end)]);
-  return new Promise((resolve, reject) => {
-    let message: SeedMessage | undefined;
-    child.on("message", (said) => (message = said as SeedMessage));
-    child.on("error", reject);
-    child.on("exit", (code, signal) => {
-      if (message !== undefined) resolve(message);
-      else
-        reject(new Error(`seeds ${first} to ${end - 1} ended without a word: ${code ?? signal}`));
-    });
-  });
+function answerOf(child: ChildProcess, task: SeedTask): Promise<SeedMessage> {
+  const { promise, resolve, reject } = Promise.withResolvers<SeedMessage>();
+  const onMessage = (said: unknown): void => resolve(said as SeedMessage);
+  const onExit = (code: number | null, signal: string | null): void =>
+    reject(
+      new Error(`seeds ${task.first} to ${task.end - 1} ended without a word: ${code ?? signal}`),
+    );
+  child.once("message", onMessage).once("error", reject).once("exit", onExit);
+  child.send(task);
+  return promise.finally(() =>
+    child.off("message", onMessage).off("error", reject).off("exit", onExit),
+  );
 }

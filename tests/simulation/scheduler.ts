@@ -16,6 +16,9 @@ interface Event {
 /** Thrown when a simulation takes more events than any workload needs: something goes round for ever. */
 export class EndlessError extends Error {}
 
+// Many lines are hashed at once, as each hashing has a price of its own.
+const NOTED_MAX = 32 * 1024;
+
 /**
  * Scheduler: virtual time. It owns every pending sleep and every answer that is under way; between two
  * events all promises run until none can go on. Nothing here waits for the real clock.
@@ -26,7 +29,8 @@ export class Scheduler {
   readonly #heap: Event[] = [];
   readonly #stalled = new Map<number, number>();
   readonly #dropped = new Set<number>();
-  #trace = createHash("sha256");
+  readonly #trace = createHash("sha256");
+  #noted = "";
   #nowMs: number;
   #events = 0;
   /** Told of every event, for people who follow a failing seed. */
@@ -79,12 +83,14 @@ export class Scheduler {
 
   /** Notes a fact in the trace: two runs of one seed must note the same. */
   note(line: string): void {
-    this.#trace.update(`${line}\n`);
+    this.#noted += `${line}\n`;
+    if (this.#noted.length > NOTED_MAX) this.#hashNoted();
     this.onEvent?.(`${this.#nowMs} ${line}`);
   }
 
   /** The hash of everything that has happened. */
   traceHash(): string {
+    this.#hashNoted();
     return this.#trace.copy().digest("hex").slice(0, 32);
   }
 
@@ -110,6 +116,11 @@ export class Scheduler {
       this.note(`${event.at} ${event.owner ?? "-"} ${event.label}`);
       event.run();
     }
+  }
+
+  #hashNoted(): void {
+    this.#trace.update(this.#noted);
+    this.#noted = "";
   }
 
   #push(event: Event): void {

@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 
 import { expect, test } from "vitest";
 
-import { parseTable } from "./bugs/table.ts";
+import { applyPatch, parsePatch } from "./bugs/patch.ts";
+import { parseTable, withSeed } from "./bugs/table.ts";
 import type { Fault } from "./faults.ts";
 import { drawPlan } from "./plan.ts";
 import type { Plan } from "./plan.ts";
@@ -55,5 +56,49 @@ test("every planted bug has its patch, and every patch its line in the table", (
   const patches = readdirSync(BUGS).filter((name) => name.endsWith(".patch"));
   expect(bugs.map(({ name }) => `${name}.patch`).sort()).toEqual(patches.sort());
   expect(bugs.length).toBeGreaterThanOrEqual(25);
-  expect(bugs.filter(({ seedsMax }) => !(seedsMax > 0))).toEqual([]);
+  expect(
+    bugs.filter(({ seedsMax, knownSeed }) => !(knownSeed > 0 && knownSeed <= seedsMax)),
+  ).toEqual([]);
+});
+
+test.each(readdirSync(BUGS).filter((name) => name.endsWith(".patch")))(
+  "what %s changes is still there, once, and another thing afterwards",
+  (name) => {
+    const files = parsePatch(readFileSync(new URL(name, BUGS), "utf8"));
+    expect(files.flatMap(({ hunks }) => hunks).length).toBeGreaterThan(0);
+    for (const file of files) {
+      const text = readFileSync(new URL(`../../${file.path}`, import.meta.url), "utf8");
+      expect(applyPatch(text, file)).not.toBe(text);
+    }
+  },
+);
+
+test("a patch finds its place by fewer lines where those around have changed", () => {
+  const [patch = { path: "", hunks: [] }] = parsePatch(
+    "--- a/x.ts\n+++ b/x.ts\n@@ -1,3 +1,3 @@\n zero\n one\n-two\n+three\n four\n",
+  );
+  expect(patch).toEqual({ path: "x.ts", hunks: [[" zero", " one", "-two", "+three", " four"]] });
+  expect(applyPatch("zero\none\ntwo\nfour\n", patch)).toBe("zero\none\nthree\nfour\n");
+  expect(applyPatch("none\none\ntwo\nfive\n", patch)).toBe("none\none\nthree\nfive\n");
+});
+
+test("a patch whose place is gone, or is there twice, is refused", () => {
+  const [patch = { path: "", hunks: [] }] = parsePatch(
+    "--- a/x.ts\n+++ b/x.ts\n@@ -1,2 +1,2 @@\n one\n-two\n+three\n",
+  );
+  expect(() => applyPatch("one\nthree\n", patch)).toThrow("x.ts has no place");
+  expect(() => applyPatch("one\ntwo\none\ntwo\n", patch)).toThrow("x.ts has 2 places");
+});
+
+test("the seed that found a bug is noted in its line, and in no other", () => {
+  const text = "# about\nfirst\t200\t7\twork-ends\tone\nsecond\t300\t9\twork-ends\ttwo\n";
+  const noted = withSeed(text, "second", 41);
+  expect(noted).toBe("# about\nfirst\t200\t7\twork-ends\tone\nsecond\t300\t41\twork-ends\ttwo\n");
+  expect(parseTable(noted)[1]).toEqual({
+    name: "second",
+    seedsMax: 300,
+    knownSeed: 41,
+    invariants: ["work-ends"],
+    what: "two",
+  });
 });

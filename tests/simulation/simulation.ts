@@ -1,5 +1,6 @@
 import type { Custody } from "@custody/core/custody";
 
+import { checkBackups } from "./backups.ts";
 import { runClients } from "./workload.ts";
 import { scopeOf } from "./client.ts";
 import { liveStates, readHistory } from "./history.ts";
@@ -118,6 +119,7 @@ async function finish(world: World, plan: Plan, model: Model): Promise<void> {
     await settle(world, { custody, plan }, tenant);
   await world.scheduler.sleep(60_000, "events");
   for (const tenant of world.database.tenants.keys()) await check(world, model, tenant);
+  await checkBackups(world, plan, model);
   // By then nobody can have a claim on what was left behind, not even somebody whose clock ran ahead.
   await world.scheduler.sleep(60 * DAY_MS, "sixty days");
   for (const tenant of world.database.tenants.keys()) {
@@ -164,11 +166,16 @@ async function check(world: World, model: Model, tenant: string): Promise<void> 
 }
 
 /**
- * Every segment file is in the catalogue: whatever a writer left behind is gone, save what a collector
- * had begun to remove when it died.
+ * Every segment file is in the catalogue, and some entry's lines lie in it: whatever a writer left behind
+ * is gone, save what a collector had begun to remove when it died.
  */
 function checkGarbage(world: World, tenant: string): void {
-  const { segments } = world.database.committed(tenant);
+  const { segments, entries } = world.database.committed(tenant);
+  const used = new Set(
+    entries.map(({ location }) => (location.kind === "segment" ? location.segmentId : "")),
+  );
+  const unused = [...segments.keys()].filter((segmentId) => !used.has(segmentId));
+  ensure(unused.length === 0, "no-garbage-stays", () => `nothing lies in ${unused.join(", ")}`);
   const known = new Set([...segments.values()].map(({ blobKey }) => `${tenant}/${blobKey}`));
   const left = world.disk.list(`${tenant}/segments/`).filter((path) => {
     const segmentId = path.slice(path.lastIndexOf("/") + 1, -".segment".length);

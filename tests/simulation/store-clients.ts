@@ -1,4 +1,5 @@
 import { embeddedEngine } from "@custody/stores/catalogue";
+import type { BlobStore } from "@custody/stores/blob/port";
 import type { Cache } from "@custody/stores/cache/port";
 import { StoreError } from "@custody/stores/errors";
 import type { Collection } from "@custody/stores/projected-store";
@@ -19,6 +20,8 @@ import type { Random } from "./random.ts";
 /** The stores of a world as they are, before anything goes wrong between them and a process. */
 export interface WorldStores {
   readonly disk: SimulatedDisk;
+  /** Where backups lie. */
+  readonly backupDisk: SimulatedDisk;
   readonly cache: Cache;
   readonly stream: MemoryStream;
   readonly projected: ReadonlyMap<ProjectedRole, MemoryProjected>;
@@ -46,7 +49,7 @@ const WRITES = new Set(
 export function connectStores(parts: StoreClientsParts): Stores {
   const { world, network, caller } = parts;
   const journal = journalClient(parts);
-  const blob = blobClient(parts);
+  const blob = blobClient(parts, "blob");
   const cache = client(parts, "cache", world.cache);
   const stream = client(parts, "stream", world.stream);
   const clients = new Map<ProjectedRole, unknown>();
@@ -165,19 +168,26 @@ function transactionClient(
   });
 }
 
-function blobClient({ world, network, caller, random, clock }: StoreClientsParts) {
+/** The place for backups as one process sees it. */
+export function connectBackups(parts: Omit<StoreClientsParts, "journal">): BlobStore {
+  return blobClient(parts, "backup");
+}
+
+function blobClient(
+  { world, network, caller, random, clock }: Omit<StoreClientsParts, "journal">,
+  store: "blob" | "backup",
+): BlobStore {
+  const disk = store === "blob" ? world.disk : world.backupDisk;
   return openDiskBlobStore({
     clock,
     writer: String(caller.number),
     call: (label, work, inPart) =>
       network.call(caller, {
-        store: "blob",
+        store,
         label,
         isWrite: label !== "read" && label !== "list" && label !== "usage" && label !== "unlink",
-        perform: async () => work(world.disk),
-        ...(inPart === undefined
-          ? {}
-          : { performInPart: (share: number) => inPart(world.disk, share) }),
+        perform: async () => work(disk),
+        ...(inPart === undefined ? {} : { performInPart: (share: number) => inPart(disk, share) }),
         flip: (answer) => (Buffer.isBuffer(answer) ? flipped(answer, random) : answer) as never,
       }),
   });

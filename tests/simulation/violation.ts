@@ -19,7 +19,9 @@ export type Invariant =
   | "lag-stays-alone"
   | "work-ends"
   | "nothing-piles-up"
-  | "no-garbage-stays";
+  | "no-garbage-stays"
+  | "backup-is-whole"
+  | "restore-equals-history";
 
 /** Thrown when an invariant does not hold. */
 export class Violation extends Error {

@@ -1,5 +1,6 @@
 import { PROJECTED_ROLES } from "@custody/core/stores";
 
+import { backupStep, pruneStep } from "./backups.ts";
 import { ask, commitStep, headOf, importStep, note, scopeOf } from "./client.ts";
 import type { ClientParts } from "./client.ts";
 import { isQuietSince } from "./faults.ts";
@@ -59,6 +60,10 @@ async function runStep(parts: ClientParts, step: Step): Promise<void> {
       return world.deploy(2);
     case "drift":
       return drift(world, step, random);
+    case "backup":
+      return backupStep(parts, step, random);
+    case "prune":
+      return pruneStep(parts, step, random);
     case "lag":
       return lagStep(parts, step, random);
   }

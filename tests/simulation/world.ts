@@ -39,6 +39,7 @@ export class World implements WorldStores {
   readonly network: Network;
   readonly database: JournalDatabase;
   readonly disk: SimulatedDisk;
+  readonly backupDisk: SimulatedDisk;
   readonly cache: Cache;
   readonly stream: MemoryStream = new MemoryStream();
   readonly projected: ReadonlyMap<ProjectedRole, MemoryProjected>;
@@ -77,6 +78,7 @@ export class World implements WorldStores {
       sleep: (ms) => scheduler.sleep(ms, "lock"),
     });
     this.disk = new SimulatedDisk(new Random(seed, "disk"));
+    this.backupDisk = new SimulatedDisk(new Random(seed, "backup disk"));
     this.keys = new MemoryKeys(seed);
     this.projected = new Map(
       PROJECTED_ROLES.map((role) => {
@@ -203,6 +205,7 @@ export class World implements WorldStores {
     if (fault.kind === "power") {
       for (const process of this.processes) process.crash(fault.downMs, false);
       this.disk.powerCut();
+      this.backupDisk.powerCut();
       for (const name of fault.older) this.#snapshots.get(name)?.();
       return;
     }

@@ -59,6 +59,8 @@ class RecordRows implements CollectionContent {
   readonly isRowPerRecord = true;
   readonly records: Map<string, StoredRecord>;
   readonly #content: RowContent;
+  /** Rows by record: a record that changes is another object. */
+  readonly #digests = new WeakMap<StoredRecord, readonly RowDigest[]>();
 
   constructor(content: RowContent, records: Map<string, StoredRecord> = new Map()) {
     this.#content = content;
@@ -85,18 +87,22 @@ class RecordRows implements CollectionContent {
   }
 
   rows(): readonly RowDigest[] {
-    const rows: RowDigest[] = [];
-    for (const [id, { sequence, text, observedAt }] of this.records) {
-      if (text === undefined) continue;
-      const content = this.#content({ id, fields: parseJson(text), observedAt });
-      if (content === undefined) continue;
-      rows.push({ id, sequence, hash: hashText(rowHash(id, sequence, content)) });
-    }
-    return rows;
+    return [...this.records].flatMap(([id, record]) => {
+      const known = this.#digests.get(record) ?? this.#digestOf(id, record);
+      this.#digests.set(record, known);
+      return known;
+    });
   }
 
   copy(): CollectionContent {
     return new RecordRows(this.#content, new Map(this.records));
+  }
+
+  #digestOf(id: string, { sequence, text, observedAt }: StoredRecord): readonly RowDigest[] {
+    if (text === undefined) return [];
+    const content = this.#content({ id, fields: parseJson(text), observedAt });
+    if (content === undefined) return [];
+    return [{ id, sequence, hash: hashText(rowHash(id, sequence, content)) }];
   }
 
   #put(batch: RecordBatch, index: number): void {

@@ -22,6 +22,7 @@ import type { CollectionContent } from "./collection-content.ts";
 /** A prepared collection in one file. */
 export interface StoredCollection {
   readonly collection: Collection<unknown>;
+  /** The placements as JSON text. */
   readonly mapping: string;
   checkpoint: number;
   content: CollectionContent;
@@ -66,9 +67,9 @@ export class MemoryProjected implements ProjectedStore<unknown> {
 
   async prepare(scope: Scope, collection: Collection<unknown>): Promise<void> {
     const file = this.#file(scope);
-    const mapping = canonicalJson(collection.placements);
+    const mapping = JSON.stringify(collection.placements);
     const known = file.get(keyOf(collection));
-    if (known !== undefined && known.mapping !== mapping)
+    if (known !== undefined && !isSameMapping(known, { mapping, collection }))
       throw new StoreError("refused", `${collection.name} was prepared with another mapping`);
     if (known !== undefined) return;
     const content = emptyContent(this.role, collection);
@@ -237,6 +238,15 @@ export class MemoryProjected implements ProjectedStore<unknown> {
 /** Adds up the digests of rows. */
 export function sumOfRows(rows: readonly RowDigest[]): string {
   return hashText(rows.reduce((sum, { hash }) => addHash(sum, BigInt(`0x${hash}`)), 0n));
+}
+
+/** Whether two mappings are the same; text is compared first, as it nearly always is the same too. */
+function isSameMapping(
+  left: Pick<StoredCollection, "mapping" | "collection">,
+  right: Pick<StoredCollection, "mapping" | "collection">,
+): boolean {
+  if (left.mapping === right.mapping) return true;
+  return canonicalJson(left.collection.placements) === canonicalJson(right.collection.placements);
 }
 
 function keyOf({ name, generation }: Collection<unknown>): string {

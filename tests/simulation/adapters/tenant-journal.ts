@@ -124,7 +124,12 @@ export function appendCommit(tenant: TenantJournal, commit: JournalAppend): void
   if (receipt !== undefined && receiptName !== undefined)
     tenant.receipts.set(receiptName, receipt.receipt);
   for (const [name, table] of tables) tenant.tables.set(name, table);
-  tenant.head = structuredClone(commit.head);
+  const { head } = commit;
+  tenant.head = {
+    ...head,
+    lastEntryHash: Uint8Array.from(head.lastEntryHash),
+    frontier: Uint8Array.from(head.frontier),
+  };
 }
 
 /** What a receipt is kept under. */
