@@ -12,7 +12,11 @@ import { measureEngines, TARGETS } from "./engines-bench.ts";
 import { printEngines } from "./engines-report.ts";
 import type { EnginesResult } from "./engines-report.ts";
 import { writeEvidence } from "./generate.ts";
+import { measureIndependence, printIndependence } from "./independence-bench.ts";
+import type { IndependenceResult } from "./independence-bench.ts";
 import { machineFacts } from "./machine-facts.ts";
+import { measureReconcile, printReconcile } from "./reconcile-bench.ts";
+import type { ReconcileResult } from "./reconcile-bench.ts";
 import { summarise } from "./report.ts";
 import type { BenchResult, Side } from "./report.ts";
 import { printReport } from "./report-table.ts";
@@ -35,6 +39,10 @@ const { values: options } = parseArgs({
     directory: { type: "string", default: tmpdir() },
     /** Measures the servers of the variables CUSTODY_TEST_…_URL instead of embedded engines. */
     engines: { type: "boolean", default: false },
+    /** Measures what a stopped store costs the others, on embedded engines. */
+    independence: { type: "boolean", default: false },
+    /** Measures how long comparing the embedded stores with the journal takes. */
+    reconcile: { type: "boolean", default: false },
     /** With --engines: stores to measure, with commas; default all. */
     roles: { type: "string", default: TARGETS.join(",") },
     /** With --engines: records for each store on its own; --records is for all of them together. */
@@ -53,8 +61,10 @@ const say = (text: string): void => {
 
 const root = mkdtempSync(join(options.directory, "custody-bench-"));
 try {
-  const result = options.engines ? await measureServers() : await measure();
+  const result = await measured();
   if ("roles" in result) printEngines(result);
+  else if ("independence" in result) printIndependence(result);
+  else if ("reconcile" in result) printReconcile(result);
   else printReport(result);
   const out = options.out ?? defaultOut();
   mkdirSync(dirname(out), { recursive: true });
@@ -62,6 +72,22 @@ try {
   say(`written to ${out}`);
 } finally {
   rmSync(root, { recursive: true, force: true });
+}
+
+function measured(): Promise<BenchResult | EnginesResult | IndependenceResult | ReconcileResult> {
+  if (options.reconcile) return measureReconcile({ records, seed, directory: root, say });
+  if (options.independence) return measureStopped();
+  return options.engines ? measureServers() : measure();
+}
+
+async function measureStopped(): Promise<IndependenceResult> {
+  const machine = machineFacts(root);
+  const input = join(root, "evidence.jsonl");
+  say(`generating ${records} records (seed ${seed})`);
+  writeEvidence(input, { records, seed });
+  const begun = new Date().toISOString();
+  const asked = { input, records, rounds, directory: root, say };
+  return { begun, machine, records, rounds, independence: await measureIndependence(asked) };
 }
 
 async function measure(): Promise<BenchResult> {
@@ -128,6 +154,7 @@ async function measureServers(): Promise<EnginesResult> {
 
 function defaultOut(): string {
   const day = new Date().toISOString().slice(0, 10);
-  const name = `${day}-${options.engines ? "engines-" : ""}${records}.json`;
+  const kind = options.engines ? "engines-" : options.independence ? "independence-" : "";
+  const name = `${day}-${kind}${records}.json`;
   return join(dirname(fileURLToPath(import.meta.url)), "results", name);
 }

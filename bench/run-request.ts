@@ -1,5 +1,8 @@
 import { parseArgs } from "node:util";
 
+import type { ProjectedRole } from "@custody/core/stores";
+import type { Stop } from "@custody/server/testing/stoppable-installation";
+
 /** What a child process is to do, given as its only argument in JSON. */
 export interface RunRequest {
   /** JSON Lines of evidence. */
@@ -12,6 +15,14 @@ export interface RunRequest {
   readonly servers?: ServerRequest;
   /** Where operations that are no projection are measured. */
   readonly operations?: OperationUrls;
+  /** The store that is stopped while the input is committed. */
+  readonly stopped?: StoppedStore;
+}
+
+/** A store that is stopped, and how. */
+export interface StoppedStore {
+  readonly role: ProjectedRole;
+  readonly how: Stop;
 }
 
 /** What is to be written to servers. */

@@ -10,6 +10,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Custody } from "@custody/core/custody";
 import { initCustody, openCustody } from "@custody/server/compose";
 import type { OpenCustodyOptions } from "@custody/server/compose";
+import type { EngineUrls } from "@custody/server/open-stores";
+
+import { garakFile } from "./garak-file.ts";
 
 const scope = { tenant: "acme", actor: "user:test", deadline: Number.POSITIVE_INFINITY };
 
@@ -57,7 +60,7 @@ const RECORD = `const record = (n) => ({ fields: { id: "r" + String(n).padStart(
   prompt: { turns: [{ role: "user", content: "please number " + n }] }, response: { content: "x".repeat(SIZE) } } });`;
 
 /** Where an installation's stores are, told anew for each test, and taken away at its end. */
-export type MakeEngines = () => NonNullable<OpenCustodyOptions["engines"]>;
+export type MakeEngines = () => EngineUrls | Promise<EngineUrls>;
 
 /** The promises that hold when a process is killed, for an installation on the given engines. */
 export function describeKill(makeEngines: MakeEngines): void {
@@ -67,7 +70,7 @@ export function describeKill(makeEngines: MakeEngines): void {
       place = {
         dataDirectory: join(root, "data"),
         keyFile: join(root, "root.key"),
-        engines: makeEngines(),
+        engines: await makeEngines(),
       };
       await initCustody(place);
     });
@@ -119,10 +122,7 @@ export function describeKill(makeEngines: MakeEngines): void {
 
     test("in the middle of an import: nothing of the file is there, and importing it again brings all of it", async () => {
       const file = join(root, "run.report.jsonl");
-      const rows = Array.from({ length: 30_000 }, (_, index) =>
-        JSON.stringify(garakAttempt(index)),
-      );
-      await writeFile(file, `${JSON.stringify(SETUP)}\n${rows.join("\n")}\n`);
+      await writeFile(file, garakFile("run", 30_000, 200));
       const importing = `
       import { createReadStream } from "node:fs";
       let told = 0;
@@ -149,29 +149,4 @@ export function describeKill(makeEngines: MakeEngines): void {
       await checkPromises(custody);
     }, 300_000);
   });
-}
-
-const SETUP = {
-  entry_type: "start_run setup",
-  "_config.version": "0.14.0",
-  "plugins.target_type": "test",
-  "plugins.target_name": "Blank",
-};
-
-function garakAttempt(index: number): object {
-  const hex = index.toString(16).padStart(12, "0");
-  return {
-    entry_type: "attempt",
-    uuid: `00000000-0000-4000-8000-${hex}`,
-    seq: index,
-    status: 2,
-    probe_classname: "test.Blank",
-    probe_params: {},
-    targets: [],
-    prompt: { turns: [{ role: "user", content: { text: `${index} ${"word ".repeat(200)}` } }] },
-    outputs: [{ text: "no" }],
-    detector_results: { "always.Pass": [0] },
-    notes: {},
-    goal: "test",
-  };
 }

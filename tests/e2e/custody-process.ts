@@ -31,7 +31,10 @@ export interface Installation extends Damages {
   /** Runs one command with `--json` that must succeed, and answers what it printed. */
   readonly ask: (...words: readonly string[]) => Promise<unknown>;
   /** Starts one command and answers at once. */
-  readonly start: (words: readonly string[]) => { child: ChildProcess; ended: Promise<Ended> };
+  readonly start: (
+    words: readonly string[],
+    options?: RunOptions,
+  ) => { child: ChildProcess; ended: Promise<Ended> };
 }
 
 /** What an installation suffers past Custody, where its evidence and its stores lie. */
@@ -152,11 +155,15 @@ const WAIT_MS = 20_000;
 const LOOK_MS = 5;
 
 /** Looks until something is so; a look that fails is as good as one that finds nothing. */
-export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + WAIT_MS;
+export async function until(
+  what: string,
+  isSo: () => Promise<boolean>,
+  waitMs: number = WAIT_MS,
+): Promise<void> {
+  const end = Date.now() + waitMs;
   while (Date.now() < end) {
     if (await isSo().catch(() => false)) return;
     await pause(LOOK_MS);
   }
-  throw new Error(`waited ${WAIT_MS} ms for ${what}`);
+  throw new Error(`waited ${waitMs} ms for ${what}`);
 }

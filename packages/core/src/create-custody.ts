@@ -4,10 +4,14 @@ import type { Scope } from "@custody/stores/scope";
 
 import { Answers } from "./cache/answers.ts";
 import type { AnswerSettings } from "./cache/answers.ts";
+import { requireRestored } from "./backup/restore-marker.ts";
 import type { Custody } from "./custody.ts";
 import { importFile } from "./import/import-file.ts";
+import type { StagingLimits } from "./import/staging.ts";
 import { OriginalFiles } from "./import/original-files.ts";
 import type { SourceReading } from "./import/source-reading.ts";
+import { Admission, ADMISSION_SETTINGS } from "./journal/admission.ts";
+import type { AdmissionSettings } from "./journal/admission.ts";
 import { CommitDecider } from "./journal/decide-commit.ts";
 import { JournalReader } from "./journal/journal-reader.ts";
 import { Journal } from "./journal/journal.ts";
@@ -15,10 +19,12 @@ import { LineStore } from "./journal/line-store.ts";
 import { fieldOpener, fieldSealer } from "./journal/seal-records.ts";
 import type { KeyService } from "./keys/key-service.ts";
 import { AuditLog } from "./operations/audit.ts";
+import { createBackupOperations } from "./operations/backup-operations.ts";
+import type { InstallationIdentity } from "./operations/backup-operations.ts";
 import { collect, compact } from "./operations/compact.ts";
 import { createQuarantine } from "./operations/quarantine-operations.ts";
 import { reportEngines } from "./operations/engines.ts";
-import { reconcile } from "./operations/reconcile.ts";
+import { reconcileRecorded } from "./operations/reconcile/recorded.ts";
 import { describeTypes } from "./operations/describe-types.ts";
 import { readStatus } from "./operations/status.ts";
 import { requireRecord, trace } from "./operations/trace.ts";
@@ -34,7 +40,6 @@ import type { JournalEventsParts } from "./query/journal-events.ts";
 import { createExplanations } from "./query/explanations.ts";
 import { createReads, Reads } from "./query/reads.ts";
 import { Readiness } from "./query/readiness.ts";
-import { SlowCalls } from "./query/slow-calls.ts";
 import { acceptTypes } from "./records/type-changes.ts";
 import { TypeRegistry } from "./records/type-registry.ts";
 import type { Runtime } from "./runtime.ts";
@@ -42,6 +47,8 @@ import type { Stores } from "./stores.ts";
 import { EventPublisher } from "./stream/event-publisher.ts";
 import { createStreaming } from "./stream/streaming.ts";
 import { verifyJournals } from "./verify/verify-journal.ts";
+import { watchStores } from "./watched-stores.ts";
+import type { WatchedStores } from "./watched-stores.ts";
 
 /** What an installation is made of. */
 export interface CustodyParts {
@@ -51,6 +58,8 @@ export interface CustodyParts {
   readonly runtime: Runtime;
   readonly reading: SourceReading;
   readonly settings: CustodySettings;
+  /** What backups are made in the name of; without it none are made. */
+  readonly identity?: InstallationIdentity;
   /** Told what people should know: a store that is waited for. */
   readonly onNotice?: (text: string) => void;
   /** Told after each delivery to a store. */
@@ -70,10 +79,15 @@ export interface CustodySettings {
   /** Decoded records kept for projectors, in bytes. */
   readonly recentBytesMax: number;
   readonly delivery: DeliveryLimits;
+  readonly staging: StagingLimits;
   /** Answers that are kept so that the same question need not be asked again. */
   readonly answers: AnswerSettings;
   /** From how many milliseconds on a read of a store is remembered as slow. */
   readonly slowMs: number;
+  /** How much may wait to be made durable before writers are told to come again. */
+  readonly admission: AdmissionSettings;
+  /** Free bytes of a disk below which writes are refused; default by the disk's size. */
+  readonly diskLowBytes?: number;
 }
 
 /** Defaults of {@link CustodySettings}, sized so that an installation stays within 512 MB. */
@@ -83,6 +97,7 @@ export const CUSTODY_SETTINGS: CustodySettings = {
   acceptLoss: false,
   recentBytesMax: 24 * 1024 * 1024,
   delivery: { recordsMax: 2_000, bytesMax: 8 * 1024 * 1024 },
+  staging: { rowsPerStep: 2_000, segmentBytes: 16 * 1024 * 1024 },
   answers: {
     bytesMax: 8 * 1024 * 1024,
     answerBytesMax: 256 * 1024,
@@ -90,20 +105,20 @@ export const CUSTODY_SETTINGS: CustodySettings = {
     worthMs: 5,
   },
   slowMs: 500,
+  admission: ADMISSION_SETTINGS,
 };
 
 /** Puts the parts together to the library's one object. */
 export async function createCustody(parts: CustodyParts): Promise<Custody> {
   const { keys, runtime, settings } = parts;
-  const { stores, slowCalls } = watchedStores(parts);
+  const watched = watchStores(parts);
+  const { stores, healing, room } = watched;
   const registry = new TypeRegistry(parts.packs);
   const journalStore = await stores.journal();
+  await requireRestored(journalStore);
   const blob = await stores.blob();
-  const { lines, reader, sealer } = journalReading(parts, {
-    journal: journalStore,
-    blob,
-    registry,
-  });
+  const at = { journal: journalStore, registry };
+  const { lines, reader, sealer } = journalReading(parts, { ...at, blob });
   const { isSealed } = settings;
   const source = new DeliverySource(journalStore, reader, settings.delivery, runtime.sleep);
   const { onProjected, onNotice } = parts;
@@ -118,24 +133,17 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     ...(onProjected === undefined ? {} : { onProgress: onProjected }),
     ...(onNotice === undefined ? {} : { onNotice }),
   });
-  const { publisher, stream } = eventsOut(parts, {
-    stores,
-    journal: journalStore,
-    reader,
-    registry,
-  });
-  const onCommit = (scope: Scope, receipt: Receipt): void => {
-    const types = new Set(receipt.entries.map(({ type }) => type));
-    for (const follower of [runner, publisher]) follower.notify(scope, types);
-  };
+  const { publisher, stream } = eventsOut(parts, { ...at, stores, reader });
+  const onCommit = tellOf([runner, publisher]);
   const writing = { registry, store: journalStore, lines, reader, keys, sealer, runtime };
-  const journal = new Journal({ ...writing, onCommit });
+  const admission = new Admission(settings.admission, runtime.clock);
+  const journal = new Journal({ ...writing, admission, room, onCommit });
   const collected = { journal: journalStore, blob, lines, reader, runtime };
   const accept = typeAcceptor(collected, registry, settings.acceptLoss);
   const context = {
     ...parts,
-    stores,
-    slowCalls,
+    ...watched,
+    admission,
     answers: new Answers({ cache: stores.cache, keys, runtime, settings: settings.answers }),
     registry,
     journal: journalStore,
@@ -160,19 +168,19 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
     }),
     originals: new OriginalFiles({ blob: () => stores.blob(), keys, runtime, isSealed }),
   };
+  healing.begin(context);
   publisher.begin();
   return assemble(context);
 }
 
-/** The stores, whose slow reads are remembered. */
-function watchedStores({
-  stores,
-  runtime,
-  settings,
-}: CustodyParts): Pick<Context, "stores" | "slowCalls"> {
-  const { journal } = stores;
-  const slowCalls = new SlowCalls({ journal, clock: runtime.clock, slowMs: settings.slowMs });
-  return { stores: slowCalls.watch(stores), slowCalls };
+/** Tells followers of each commit which types it has entries of. */
+function tellOf(
+  followers: readonly Pick<ProjectionRunner, "notify">[],
+): (scope: Scope, receipt: Receipt) => void {
+  return (scope, receipt) => {
+    const types = new Set(receipt.entries.map(({ type }) => type));
+    for (const follower of followers) follower.notify(scope, types);
+  };
 }
 
 /** The stream over the journal's events, and what tells them to it where it is a server. */
@@ -221,26 +229,27 @@ function typeAcceptor(
   };
 }
 
-type Context = Omit<CustodyParts, "onProjected"> & {
-  readonly registry: TypeRegistry;
-  readonly journal: Awaited<ReturnType<Stores["journal"]>>;
-  readonly journalWriter: Journal;
-  readonly blob: Awaited<ReturnType<Stores["blob"]>>;
-  readonly lines: LineStore;
-  readonly reader: JournalReader;
-  readonly runner: ProjectionRunner;
-  readonly publisher: EventPublisher;
-  readonly stream: () => ReturnType<Stores["stream"]>;
-  readonly decider: CommitDecider;
-  readonly sealer: ReturnType<typeof fieldSealer>;
-  readonly accept: (scope: Scope) => Promise<void>;
-  readonly isSealed: boolean;
-  readonly audit: AuditLog;
-  readonly readiness: Readiness;
-  readonly originals: OriginalFiles;
-  readonly answers: Answers;
-  readonly slowCalls: SlowCalls;
-};
+type Context = Omit<CustodyParts, "onProjected"> &
+  Pick<WatchedStores, "room" | "slowCalls"> & {
+    readonly registry: TypeRegistry;
+    readonly journal: Awaited<ReturnType<Stores["journal"]>>;
+    readonly journalWriter: Journal;
+    readonly blob: Awaited<ReturnType<Stores["blob"]>>;
+    readonly lines: LineStore;
+    readonly reader: JournalReader;
+    readonly runner: ProjectionRunner;
+    readonly publisher: EventPublisher;
+    readonly stream: () => ReturnType<Stores["stream"]>;
+    readonly decider: CommitDecider;
+    readonly sealer: ReturnType<typeof fieldSealer>;
+    readonly accept: (scope: Scope) => Promise<void>;
+    readonly isSealed: boolean;
+    readonly audit: AuditLog;
+    readonly readiness: Readiness;
+    readonly originals: OriginalFiles;
+    readonly answers: Answers;
+    readonly admission: Admission;
+  };
 
 function assemble(context: Context): Custody {
   let closing: Promise<void> | undefined;
@@ -278,6 +287,7 @@ function writing(context: Context): Pick<Custody, "commit" | "import" | "blob"> 
         store: context.journal,
         decider,
         registry,
+        staging: context.settings.staging,
       };
       return audit.around(scope, action, () => importFile(importer, scope, open, options));
     },
@@ -287,9 +297,10 @@ function writing(context: Context): Pick<Custody, "commit" | "import" | "blob"> 
       get: (scope, key) =>
         audit.around(scope, { action: "blob.get", resource: key }, () => originals.get(scope, key)),
       put: (scope, key, bytes) =>
-        audit.around(scope, { action: "blob.put", resource: key }, () =>
-          originals.put(scope, key, bytes),
-        ),
+        audit.around(scope, { action: "blob.put", resource: key }, async () => {
+          await context.room.requireNow();
+          return originals.put(scope, key, bytes);
+        }),
     },
   };
 }
@@ -339,8 +350,10 @@ function operating(
   | "quarantine"
   | "compact"
   | "slowCalls"
+  | "backup"
+  | "tenants"
 > {
-  const { audit, runner, publisher, accept, answers } = context;
+  const { audit, runner, publisher, accept } = context;
   return {
     engines: async () => {
       // Its health says why it cannot be opened.
@@ -360,19 +373,10 @@ function operating(
         const plans = await runner.rebuild(scope, { roles });
         return plans.map(({ role, name }) => ({ role, name }));
       }),
-    reconcile: (scope, options = {}) =>
-      audit.around(
-        scope,
-        { action: "reconcile", resource: options.roles?.join(" ") ?? "all" },
-        async () => {
-          try {
-            return await reconcile(context, tenantScope(scope), options);
-          } finally {
-            if (options.repair === true) await answers.forget(tenantScope(scope));
-          }
-        },
-      ),
+    reconcile: (scope, options = {}) => reconcileRecorded(context, scope, options),
     quarantine: createQuarantine(context),
+    backup: createBackupOperations(context),
+    tenants: () => context.journal.tenants(),
     compact: (scope) =>
       audit.around(scope, { action: "compact", resource: "segments" }, async () => {
         await collect(context, scope);

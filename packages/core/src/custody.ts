@@ -18,6 +18,8 @@ import type { Scope } from "@custody/stores/scope";
 import type { SeriesAnswer, SeriesQuery } from "@custody/stores/series/port";
 
 import type { CommitOptions, CommitPart } from "./journal/commit-request.ts";
+import type { BackupOperations } from "./operations/backup-operations.ts";
+import type { ReconcileOptions } from "./operations/reconcile.ts";
 import type { ProofBundle } from "./verify/proof-bundle.ts";
 import type {
   TenantStatus,
@@ -254,10 +256,8 @@ export interface Custody extends AsyncDisposable {
     scope: Scope,
     roles: readonly ProjectedRole[],
   ): Promise<readonly { readonly role: ProjectedRole; readonly name: string }[]>;
-  reconcile(
-    scope: Scope,
-    options?: { readonly roles?: readonly ProjectedRole[]; readonly repair?: boolean },
-  ): Promise<ReconcileReport>;
+  /** Compares what stores really hold with the journal, row by row, and repairs them where that is asked. */
+  reconcile(scope: Scope, options?: ReconcileOptions): Promise<ReconcileReport>;
   readonly quarantine: {
     list(
       scope: Scope,
@@ -271,6 +271,10 @@ export interface Custody extends AsyncDisposable {
     /** Forgets quarantined rows: the records stay in the journal and out of that store. */
     discard(scope: Scope, options?: { readonly role?: string }): Promise<number>;
   };
+  /** Backups of the whole installation into a place elsewhere. Restoring one makes another installation. */
+  readonly backup: BackupOperations;
+  /** The tenants that have a journal, sorted; `_system` among them once it has one. */
+  tenants(): Promise<readonly string[]>;
   /** Merges inline lines and small segments into large segments; answers what changed. */
   compact(scope: Scope): Promise<{
     readonly entries: number;

@@ -1,6 +1,7 @@
 import type { StoreRole } from "@custody/contract/placement";
 
-import type { ProjectedRole } from "./stores.ts";
+import type { DiskReport } from "./journal/disk-room.ts";
+import type { BreakerReport, ProjectedRole } from "./stores.ts";
 
 export interface ProjectionStatus {
   readonly name: string;
@@ -25,7 +26,7 @@ export interface RoleStatus {
   /** What of it is encrypted at rest by Custody, in words. */
   readonly encrypted: string;
   readonly condition: "ok" | "lagging" | "waiting" | "failed" | "closed";
-  /** Why a stream is waited for, or has refused an event. */
+  /** Why a store does not answer, or why a stream is waited for or has refused an event. */
   readonly reason?: string;
   readonly projections: readonly ProjectionStatus[];
 }
@@ -37,6 +38,10 @@ export interface TenantStatus {
   readonly entries: number;
   readonly head: string | undefined;
   readonly roles: Readonly<Record<StoreRole, RoleStatus>>;
+  /** The disks that the journal and the embedded stores lie on, where they can be looked at. */
+  readonly disks: readonly DiskReport[];
+  /** The stores that are asked more rarely now, as they do not answer. */
+  readonly breakers: readonly BreakerReport[];
 }
 
 export interface VerifyReport {
@@ -67,18 +72,73 @@ export interface Difference {
   readonly sequence: number;
 }
 
+/** A month of the journal in a comparison. */
+export interface MonthCompared {
+  /** `YYYY-MM` of the time of receipt, UTC; empty for rows that many records share. */
+  readonly month: string;
+  /** Rows that the store should hold of it. */
+  readonly records: number;
+  readonly differences: number;
+}
+
+/** One projection of a tenant, compared with the journal. */
+export interface ProjectionCompared {
+  readonly tenant: string;
+  readonly role: ProjectedRole;
+  readonly name: string;
+  /** The record types that it holds. */
+  readonly types: readonly string[];
+  readonly checkpoint: number;
+  readonly records: number;
+  readonly differences: number;
+  /** True when there are more differences than are told one by one: `differences` is then a lower bound. */
+  readonly isCut: boolean;
+  readonly kinds: Readonly<Record<Difference["kind"], number>>;
+  readonly months: readonly MonthCompared[];
+  /** At most 1,000 of them. */
+  readonly examples: readonly Difference[];
+  /** Differences that were there before a repair and are no longer. */
+  readonly repaired: number;
+  /** How it was repaired: its rows, or all of it built anew. */
+  readonly mended?: "rows" | "rebuild";
+}
+
+/** A file whose bytes are not those that the journal tells of. */
+export interface FileFault {
+  readonly tenant: string;
+  readonly kind: "segment" | "original";
+  /** The segment's id, or the key of the original's blob. */
+  readonly at: string;
+  readonly reason: string;
+}
+
+/** Files that a deep comparison read whole. */
+export interface FileCheck {
+  /** Segments whose bytes are those that were committed. */
+  readonly segments: number;
+  /** Originals whose bytes are those that were imported. */
+  readonly originals: number;
+  /** Originals that cannot be read any more, as their key was destroyed. */
+  readonly withoutKey: number;
+  readonly bytes: number;
+  readonly faults: readonly FileFault[];
+}
+
 export interface ReconcileReport {
   readonly ok: boolean;
-  readonly projections: readonly {
-    readonly role: ProjectedRole;
-    readonly name: string;
-    readonly checkpoint: number;
-    readonly records: number;
-    readonly differences: number;
-    /** At most 1,000 of them. */
-    readonly examples: readonly Difference[];
-    readonly repaired: number;
-  }[];
+  readonly projections: readonly ProjectionCompared[];
+  /** Only of a deep comparison. */
+  readonly files?: FileCheck;
+}
+
+/** How far a comparison has come. */
+export interface ReconcileProgress {
+  readonly tenant: string;
+  /** Reading the journal, comparing stores, or reading files. */
+  readonly phase: "journal" | "stores" | "files";
+  /** Entries or projections, by the phase. */
+  readonly done: number;
+  readonly of: number;
 }
 
 /** One place a record is in, for people: see {@link Custody.trace}. */
@@ -147,6 +207,8 @@ export interface EngineReport {
   readonly tookMs?: number;
   /** Why a server does not answer, or cannot be used. */
   readonly trouble?: string;
+  /** Set while calls of the store, or of the journal in it, are refused without asking it. */
+  readonly breakers?: readonly BreakerReport[];
 }
 
 /** How an engine would answer a question. */

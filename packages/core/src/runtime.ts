@@ -15,6 +15,17 @@ export interface Runtime {
   readonly codec: Codec;
   /** Who runs this process, `os:ana`; the actor until identities exist. */
   readonly user: string;
+  /** The disks that the journal and the embedded stores lie on; absent where nobody can tell. */
+  readonly space?: () => Promise<readonly DiskSpace[]>;
+}
+
+/** A disk, or what a quota leaves of it. */
+export interface DiskSpace {
+  /** What lies on it, for people; no two have the same. */
+  readonly place: string;
+  /** Bytes that this user may still write. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
 }
 
 /** Zstandard (RFC 8878) of one frame at a time. */

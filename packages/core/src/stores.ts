@@ -35,12 +35,28 @@ export const PROJECTED_ROLES: readonly ProjectedRole[] = [
   "graph",
 ];
 
+/** A store that is asked more rarely for a while, as it does not answer. */
+export interface BreakerReport {
+  /** The journal is apart from the relational role, though one server may keep both. */
+  readonly store: StoreRole | "journal";
+  /** `half-open` while one call is let through to see whether it answers again. */
+  readonly state: "open" | "half-open";
+  /** Epoch milliseconds since when it has not answered. */
+  readonly since: number;
+  /** Epoch milliseconds from which the next call is let through. */
+  readonly retryAt: number;
+  /** What was said when it did not answer. */
+  readonly reason: string;
+}
+
 /** The stores core works with. Each is opened when it is first asked for, and once. */
 export interface Stores extends AsyncDisposable {
   /** The engine that plays a role. */
   readonly engine: (role: StoreRole) => EngineEntry;
   /** How a role's server is; `undefined` where an embedded engine plays the role. */
   readonly health: (role: StoreRole) => Promise<EngineHealth | undefined>;
+  /** The stores that are not asked now, where whoever opened them keeps watch. */
+  readonly breakers?: () => readonly BreakerReport[];
   readonly journal: () => Promise<JournalStore>;
   readonly blob: () => Promise<BlobStore>;
   readonly cache: () => Promise<Cache>;

@@ -1,4 +1,5 @@
 import type { Pack } from "@custody/contract/importer";
+import { requireRestored } from "@custody/core/backup/restore-marker";
 import { createCustody, CUSTODY_SETTINGS } from "@custody/core/create-custody";
 import type { CustodySettings } from "@custody/core/create-custody";
 import type { Custody } from "@custody/core/custody";
@@ -10,9 +11,13 @@ import { detectFormat } from "@custody/packs/reading/detection";
 import { openSource } from "@custody/packs/reading/source";
 import { lockDirectory } from "@custody/stores/drivers/directory-lock";
 
+export { makeScratchPlace, restoreInstallation } from "./backup-composition.ts";
 import { createDataDirectory, requireDataDirectory } from "./data-directory.ts";
+import { StoreGuards } from "./guard/store-guards.ts";
+import { keyBackupOptions } from "./key-operations.ts";
 import { nodeRuntime } from "./node-runtime.ts";
 import { requireOwnStores } from "./own-stores.ts";
+import { packageVersion } from "./package-version.ts";
 import { openStores } from "./open-stores.ts";
 import type { EngineUrls } from "./open-stores.ts";
 
@@ -22,6 +27,8 @@ export interface OpenCustodyOptions {
   readonly dataDirectory: string;
   /** The root key's file, outside the data directory. */
   readonly keyFile: string;
+  /** Where the backup of the keys is, by URL; default where it was when it was made. */
+  readonly keyBackup?: string;
   /** The server that plays a role, by URL; roles without one are played by embedded engines. */
   readonly engines?: EngineUrls;
   /** Default: all packs that come with Custody. */
@@ -75,7 +82,7 @@ export async function openCustody(options: OpenCustodyOptions): Promise<Custody>
     onNotice,
   } = options;
   requireDataDirectory(dataDirectory);
-  const runtime = nodeRuntime();
+  const runtime = nodeRuntime(dataDirectory);
   const command = process.argv
     .slice(1, 3)
     .map((part) => part.split("/").at(-1))
@@ -84,10 +91,18 @@ export async function openCustody(options: OpenCustodyOptions): Promise<Custody>
   await using opened = new AsyncDisposableStack();
   opened.use(lockDirectory(dataDirectory, { pid: process.pid, since: runtime.clock(), command }));
   const { random } = runtime;
-  const keys = await openLocalKeyService({ directory: dataDirectory, keyFile, random });
-  const stores = openStores({ dataDirectory, engines, keys });
+  const backup = keyBackupOptions(options.keyBackup, runtime);
+  const keys = await openLocalKeyService({ directory: dataDirectory, keyFile, random, backup });
+  const guards = new StoreGuards({
+    clock: runtime.clock,
+    random,
+    ...(onNotice === undefined ? {} : { onNotice }),
+  });
+  const stores = openStores({ dataDirectory, engines, keys, guards });
   opened.use(stores);
   await requireOwnStores(dataDirectory, { stores, engines, random });
+  await requireRestored(await stores.journal());
+  const { installation } = requireDataDirectory(dataDirectory);
   const closing: { stack?: AsyncDisposableStack } = {};
   const custody = await createCustody({
     packs,
@@ -100,6 +115,9 @@ export async function openCustody(options: OpenCustodyOptions): Promise<Custody>
       detect: detectFormat,
     },
     settings: { ...CUSTODY_SETTINGS, acceptLoss, ...options.settings },
+    ...(installation === undefined
+      ? {}
+      : { identity: { installation, version: packageVersion() } }),
     ...(onProjected === undefined ? {} : { onProjected }),
     ...(onNotice === undefined ? {} : { onNotice }),
   });

@@ -31,6 +31,12 @@ export function createDataDirectory(directory: string, now: number): void {
   writeFileSync(markerFile(directory), `${JSON.stringify(marker)}\n`, { flag: "wx" });
 }
 
+/** Marks a directory as a data directory unless it is one. */
+export function ensureDataDirectory(directory: string, now: number): void {
+  if (readMarker(directory) === undefined) createDataDirectory(directory, now);
+  else requireDataDirectory(directory);
+}
+
 /**
  * Checks that a directory is a data directory of a format that this version knows.
  *

@@ -5,8 +5,14 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { zstdCodec } from "@custody/core/journal/format/codec";
 import type { Runtime } from "@custody/core/runtime";
 
-/** The real world: the system's clock, randomness, timers and user. */
-export function nodeRuntime(): Runtime {
+import { diskSpaceOf } from "./disk-space.ts";
+
+/**
+ * The real world: the system's clock, randomness, timers and user.
+ *
+ * @param dataDirectory whose disks are watched; none when left out.
+ */
+export function nodeRuntime(dataDirectory?: string): Runtime {
   return {
     clock: () => Date.now(),
     random: (length) => randomBytes(length),
@@ -16,5 +22,6 @@ export function nodeRuntime(): Runtime {
     },
     codec: zstdCodec,
     user: `os:${userInfo().username}`,
+    ...(dataDirectory === undefined ? {} : { space: () => diskSpaceOf(dataDirectory) }),
   };
 }

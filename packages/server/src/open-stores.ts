@@ -16,6 +16,8 @@ import type { JournalStore } from "@custody/stores/relational/journal";
 import type { ServerEngine } from "@custody/stores/server-engine";
 import type { EventStream } from "@custody/stores/stream/port";
 
+import type { StoreGuards } from "./guard/store-guards.ts";
+
 /** The URL of the server that plays a role; a role without one is played by its embedded engine. */
 export type EngineUrls = Readonly<Partial<Record<StoreRole, string>>>;
 
@@ -23,6 +25,8 @@ export interface OpenStoresOptions {
   readonly dataDirectory: string;
   readonly engines: EngineUrls;
   readonly keys: Pick<KeyService, "ownerSalt">;
+  /** What stores that are servers are put behind. */
+  readonly guards?: StoreGuards;
 }
 
 /** Which thread a store works in: stores that are filled from the same records share one. */
@@ -61,15 +65,16 @@ export function chooseEngine(
 
 /** Opens each role's store when it is first asked for, on the engine that its URL chooses. */
 export function openStores(options: OpenStoresOptions): Stores {
-  const { dataDirectory: directory, engines, keys } = options;
+  const { dataDirectory: directory, engines, keys, guards } = options;
   for (const role of STORE_ROLES) chooseEngine(role, engines);
-  const opening = new Opening();
+  const opening = new Opening(guards);
   const ownerSalt = once(() => keys.ownerSalt());
   const openProjected = async (role: ProjectedRole): Promise<AsyncDisposable> => {
     const { entry, url } = chooseEngine(role, engines);
     const thread = THREADS[role];
     const salt = { ownerSalt: await ownerSalt() };
-    if (url !== undefined) return opening.hosted(thread, entry, { url, ...salt });
+    if (url !== undefined)
+      return opening.server(role, entry, () => opening.hosted(thread, entry, { url, ...salt }));
     const bounds = thread === "columns" ? { processesMax: DUCKDB_PROCESSES_MAX } : {};
     return opening.hosted(thread, entry, { directory, ...salt, ...bounds });
   };
@@ -83,35 +88,46 @@ export function openStores(options: OpenStoresOptions): Stores {
     journal: once(async () => {
       const { entry, url } = chooseEngine("relational", engines);
       if (entry.journal === undefined) throw new Error(`${entry.engine} keeps no journal`);
-      const place = url === undefined ? { path: join(directory, "journal.sqlite") } : { url };
-      return opening.hosted<JournalStore>("journal", entry.journal, place);
+      const { journal: module } = entry;
+      if (url === undefined)
+        return opening.hosted<JournalStore>("journal", module, {
+          path: join(directory, "journal.sqlite"),
+        });
+      return opening.server("journal", entry, () =>
+        opening.hosted<JournalStore>("journal", module, { url }),
+      );
     }),
     blob: once(async () => {
       const { entry, url } = chooseEngine("blob", engines);
       if (url === undefined) return opening.here<BlobStore>(entry, { directory });
-      const distant = await opening.here<BlobStore>(entry, { url });
+      // Blocks that are kept here are read also while the server is away.
+      const distant = await opening.server("blob", entry, () =>
+        opening.here<BlobStore>(entry, { url }),
+      );
       return keepBlocksInFiles(distant, { directory: join(directory, "block-cache") });
     }),
     cache: once(() => {
       const { entry, url } = chooseEngine("cache", engines);
       const path = join(directory, "cache.sqlite");
       const embedded = { path, bytesMax: CACHE_BYTES, clock: () => Date.now() };
-      return opening.here<Cache>(entry, url === undefined ? embedded : { url });
+      if (url === undefined) return opening.here<Cache>(entry, embedded);
+      return opening.server("cache", entry, () => opening.here<Cache>(entry, { url }));
     }),
     queue: once(() => {
       const { entry, url } = chooseEngine("queue", engines);
       return url === undefined
         ? opening.hosted<Queue>("documents", entry, { directory })
-        : opening.here<Queue>(entry, { url });
+        : opening.server("queue", entry, () => opening.here<Queue>(entry, { url }));
     }),
     stream: (source) =>
       opening.keep("stream", () => {
         const { entry, url } = chooseEngine("stream", engines);
-        const place = url === undefined ? { directory, source } : { url };
-        return opening.here<EventStream>(entry, place);
+        if (url === undefined) return opening.here<EventStream>(entry, { directory, source });
+        return opening.server("stream", entry, () => opening.here<EventStream>(entry, { url }));
       }),
     projected: <Role extends ProjectedRole>(role: Role): Promise<ProjectedStoresByRole[Role]> =>
       opening.keep(role, () => openProjected(role)) as Promise<ProjectedStoresByRole[Role]>,
+    ...(guards === undefined ? {} : { breakers: () => guards.reports() }),
     [Symbol.asyncDispose]: () => opening.close(),
   };
   return stores;
@@ -122,6 +138,20 @@ class Opening {
   readonly #threads = new Map<string, StoreThread>();
   readonly #disposables: AsyncDisposable[] = [];
   readonly #kept = new Map<string, Promise<AsyncDisposable>>();
+  readonly #guards: StoreGuards | undefined;
+
+  constructor(guards: StoreGuards | undefined) {
+    this.#guards = guards;
+  }
+
+  /** Opens a store that is a server, behind its guard. */
+  server<Store extends object>(
+    name: StoreRole | "journal",
+    { product }: EngineEntry,
+    open: () => Promise<Store>,
+  ): Promise<Store> {
+    return this.#guards?.open({ name, product }, open) ?? open();
+  }
 
   /** Opens a store in a thread of that name. */
   async hosted<Store extends AsyncDisposable>(
@@ -151,9 +181,13 @@ class Opening {
 
   /** The store of that name, opened the first time. */
   keep<Store extends AsyncDisposable>(name: string, open: () => Promise<Store>): Promise<Store> {
-    const known = this.#kept.get(name) ?? open();
-    this.#kept.set(name, known);
-    return known as Promise<Store>;
+    const known = this.#kept.get(name);
+    if (known !== undefined) return known as Promise<Store>;
+    const opened = open();
+    this.#kept.set(name, opened);
+    // What could not be opened is opened anew when it is asked for again.
+    opened.catch(() => this.#kept.delete(name));
+    return opened;
   }
 
   /** The store kept under a name, where it was opened. */
@@ -190,10 +224,18 @@ function isServer(store: AsyncDisposable | undefined): store is AsyncDisposable 
   return store !== undefined && typeof Reflect.get(store, "health") === "function";
 }
 
-/** Opens on the first call and answers the same ever after. */
+/** Opens on the first call and answers the same ever after; what fails is tried again. */
 function once<Value>(open: () => Promise<Value>): () => Promise<Value> {
   let value: Promise<Value> | undefined;
-  return () => (value ??= open());
+  return () => {
+    if (value !== undefined) return value;
+    const opened = open();
+    value = opened;
+    opened.catch(() => {
+      value = undefined;
+    });
+    return opened;
+  };
 }
 
 /** What URLs a role knows, for a message. */

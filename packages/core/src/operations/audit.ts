@@ -54,7 +54,7 @@ export class AuditLog {
       occurred_at: new Date(this.#runtime.clock()).toISOString(),
       metadata: action.metadata ?? {},
     };
-    await this.#journal.commit(scope, [{ type: auditLogs.name, put: [{ fields }] }]);
+    await this.#journal.commit(scope, [{ type: auditLogs.name, put: [{ fields }] }], {}, "own");
   }
 }
 

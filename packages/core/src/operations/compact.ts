@@ -23,6 +23,12 @@ export interface CompactParts {
 const SEGMENT_BYTES_WANTED = 64 * 1024 * 1024;
 const SMALL_BYTES = 8 * 1024 * 1024;
 const ENTRIES_PER_STEP = 256;
+const SEGMENTS = "segments/";
+/** Where a segment's file lies: its id is a UUIDv7, which begins with the instant it was begun. */
+const SEGMENT_KEY = /^segments\/[^/]+\/(([0-9a-f]{8}-[0-9a-f]{4})-7[0-9a-f-]{21})\.segment$/;
+const FILES_PER_STEP = 1_000;
+// A collector that lives needs some moments; this is far beyond any lease but that of a week's import.
+const SWEPT_AFTER_MS = 7 * INTENT_LEASE_MS;
 
 /**
  * Moves inline lines and the lines of small segments into large segments, in journal order.
@@ -61,6 +67,7 @@ export async function compact(
     if (runBytes >= SEGMENT_BYTES_WANTED && endsItsSegment(entry, row)) await flush();
   }
   await flush();
+  await sweep(parts, scope);
   parts.reader.forget();
   return {
     entries: moved,
@@ -125,6 +132,30 @@ async function moveRun(
   for (const { blobKey } of rows) await parts.blob.delete(scope, blobKey);
   await parts.journal.dropIntents(scope, dropped);
   return run.length;
+}
+
+/**
+ * Removes segment files that nothing names any more: whoever took their intents died before the files
+ * were gone. Without an intent no commit can ever use a file, and intents come before files.
+ */
+async function sweep({ journal, blob, runtime }: CompactParts, scope: Scope): Promise<void> {
+  const now = runtime.clock();
+  for (let after: string | undefined; ;) {
+    const from = after === undefined ? {} : { after };
+    const page = await blob.list(scope, SEGMENTS, { limit: FILES_PER_STEP, ...from });
+    for (const { key } of page) {
+      after = key;
+      const [, segmentId = "", begunAt = ""] = SEGMENT_KEY.exec(key) ?? [];
+      // Those of late may have an intent, whose lease must not be extended for looking at it.
+      if (segmentId === "" || now - parseInt(begunAt.replace("-", ""), 16) < SWEPT_AFTER_MS)
+        continue;
+      if ((await journal.segment(scope, segmentId)) !== undefined) continue;
+      if (await journal.renewIntents(scope, [segmentId], now + INTENT_LEASE_MS)) continue;
+      // A commit may have used it up just now.
+      if ((await journal.segment(scope, segmentId)) === undefined) await blob.delete(scope, key);
+    }
+    if (page.length < FILES_PER_STEP) return;
+  }
 }
 
 /** Whether all lines of a segment are in the run, so that nothing needs the segment any more. */

@@ -11,14 +11,18 @@ export function reportEngines(stores: Stores): Promise<readonly EngineReport[]> 
 
 async function reportEngine(stores: Stores, role: StoreRole): Promise<EngineReport> {
   const { engine, product } = stores.engine(role);
+  const of = role === "relational" ? [role, "journal"] : [role];
+  const open = stores.breakers?.().filter(({ store }) => of.includes(store)) ?? [];
+  const breakers = open.length === 0 ? {} : { breakers: open };
   try {
     const health = await stores.health(role);
-    return { role, engine, product, ...health };
+    return { role, engine, product, ...breakers, ...health };
   } catch (cause) {
     return {
       role,
       engine,
       product,
+      ...breakers,
       trouble: cause instanceof Error ? cause.message : String(cause),
     };
   }

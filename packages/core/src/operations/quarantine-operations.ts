@@ -6,6 +6,7 @@ import type { Answers } from "../cache/answers.ts";
 import type { Custody } from "../custody.ts";
 import { CoreError } from "../errors.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
+import { OwnedStore } from "../projection/owned-store.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
 import type { ProjectionPlan } from "../projection/projections.ts";
 import { isRefusal } from "../projection/quarantine.ts";
@@ -22,6 +23,8 @@ export interface QuarantineParts {
 
 const LIST_DEFAULT = 100;
 const ALL = 100_000;
+// A projector that is never still for two calls is being caught up; the row stays listed till then.
+const REPAIRS_MAX = 10;
 
 /** Makes the quarantine's part of the library. */
 export function createQuarantine(parts: QuarantineParts): Custody["quarantine"] {
@@ -84,27 +87,37 @@ async function replayRow(
   return isTaken;
 }
 
+/** Writes the record as the projection should have it by now; what comes later is the projector's. */
 async function repairRow(
   parts: QuarantineParts,
   scope: Scope,
   row: QuarantineRow,
   plan: ProjectionPlan,
 ): Promise<boolean> {
-  const [position] = await parts.journal.lookup(scope, row.type, [row.id]);
-  if (position === undefined || position.isDeleted) return true;
   const { projection } = await parts.runner.active(scope, plan);
-  const { text, line } = await parts.reader.recordAt(scope, position);
-  const observed = line.observedAt === undefined ? {} : { observedAt: line.observedAt };
+  const { collection } = projection;
   const store = await parts.runner.store(projection);
-  try {
-    const batch = makeBatch(row.type, [
-      { id: row.id, sequence: position.sequence, text, ...observed },
-    ]);
-    await store.repair(scope, projection.collection, batch);
-    return true;
-  } catch (cause) {
-    if (!isRefusal(cause)) throw cause;
-    await parts.journal.putQuarantine(scope, [{ ...row, reason: cause.message }]);
-    return false;
+  for (let tries = 0; tries < REPAIRS_MAX; tries += 1) {
+    const checkpoint = await store.checkpoint(scope, collection);
+    const isUnderway =
+      store instanceof OwnedStore && (await store.underway(scope, collection)) > checkpoint;
+    // Some owners' files are ahead of the others: which version belongs where is not settled yet.
+    if (isUnderway) return false;
+    const key = { id: row.id, sequence: checkpoint + 1 };
+    const [position] = await parts.journal.lookupBefore(scope, row.type, [key]);
+    if (position === undefined || position.isDeleted) return true;
+    const { text, line } = await parts.reader.recordAt(scope, position);
+    const observed = line.observedAt === undefined ? {} : { observedAt: line.observedAt };
+    const record = { id: row.id, sequence: position.sequence, text, ...observed };
+    try {
+      await store.repair(scope, collection, makeBatch(row.type, [record]));
+    } catch (cause) {
+      if (!isRefusal(cause)) throw cause;
+      await parts.journal.putQuarantine(scope, [{ ...row, reason: cause.message }]);
+      return false;
+    }
+    // What the projector wrote meanwhile may have been overwritten with what was before it.
+    if ((await store.checkpoint(scope, collection)) === checkpoint) return true;
   }
+  return false;
 }

@@ -1,9 +1,11 @@
 import { STORE_ROLES } from "@custody/contract/placement";
 import type { StoreRole } from "@custody/contract/placement";
 import type { EngineEntry } from "@custody/stores/catalogue";
+import { StoreError } from "@custody/stores/errors";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
+import type { DiskRoom } from "../journal/disk-room.ts";
 import type { ProjectionStatus, RoleStatus, TenantStatus } from "../reports.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
 import type { ProjectionPlan } from "../projection/projections.ts";
@@ -16,20 +18,25 @@ export interface StatusParts {
   readonly stores: Stores;
   readonly runner: ProjectionRunner;
   readonly publisher: EventPublisher;
+  readonly room: Pick<DiskRoom, "report">;
   readonly isSealed: boolean;
 }
 
 /** The state of every role of a tenant. */
 export async function readStatus(parts: StatusParts, scope: Scope): Promise<TenantStatus> {
   const head = await parts.journal.head(scope);
-  const roles: Partial<Record<StoreRole, RoleStatus>> = {};
-  for (const role of STORE_ROLES) roles[role] = await roleStatus(parts, scope, role);
+  // All at once: one that does not answer takes its time to say so.
+  const roles = await Promise.all(
+    STORE_ROLES.map(async (role) => [role, await roleStatus(parts, scope, role)] as const),
+  );
   return {
     tenant: scope.tenant,
     timeline: head?.timeline,
     entries: head?.sequence ?? 0,
     head: head === undefined ? undefined : Buffer.from(head.lastEntryHash).toString("hex"),
-    roles: roles as Record<StoreRole, RoleStatus>,
+    roles: Object.fromEntries(roles) as Record<StoreRole, RoleStatus>,
+    disks: await parts.room.report(),
+    breakers: parts.stores.breakers?.() ?? [],
   };
 }
 
@@ -43,10 +50,16 @@ async function roleStatus(parts: StatusParts, scope: Scope, role: StoreRole): Pr
     encrypted: encryption(entry, parts.isSealed),
     projections: [],
   };
-  if (isProjected(role)) return projectedStatus(parts, scope, role, base);
-  const { records, bytes } = await usage(parts, scope, role);
-  if (role !== "stream") return { ...base, records, bytes, condition: "ok" };
-  return { ...base, records, bytes, ...(await parts.publisher.state(scope)) };
+  try {
+    if (isProjected(role)) return await projectedStatus(parts, scope, role, base);
+    const { records, bytes } = await usage(parts, scope, role);
+    if (role !== "stream") return { ...base, records, bytes, condition: "ok" };
+    return { ...base, records, bytes, ...(await parts.publisher.state(scope)) };
+  } catch (cause) {
+    // A store that does not answer must not keep the state of the others from being seen.
+    if (!(cause instanceof StoreError) || cause.code !== "unavailable") throw cause;
+    return { ...base, records: 0, bytes: 0, condition: "waiting", reason: cause.message };
+  }
 }
 
 type BaseStatus = Omit<RoleStatus, "records" | "bytes" | "condition">;

@@ -315,15 +315,34 @@ test("status is one object keyed by role", async () => {
     entries: 2,
     head: "ab",
     roles: { relational: role, document: failed },
+    disks: [{ place: "/data", freeBytes: 10, totalBytes: 9_000, neededBytes: 2_500, isLow: true }],
+    breakers: [
+      { store: "search", state: "open", since: 0, retryAt: 1_000, reason: "connection refused" },
+    ],
   };
   const answers: Answers = { status: async () => status };
   const { exitCode, output } = await run(["status", "--json"], answers);
   expect(exitCode).toBe(0);
   expect(JSON.parse(output)).toEqual({
-    relational: { ...role, journal: { timeline: "t", entries: 2, head: "ab" } },
+    relational: {
+      ...role,
+      journal: {
+        timeline: "t",
+        entries: 2,
+        head: "ab",
+        disks: status.disks,
+        breakers: status.breakers,
+      },
+    },
     document: failed,
   });
   const checked = await run(["status", "--check"], answers);
   expect(checked.exitCode).toBe(1);
   expect(checked.output).toContain("document redteam/hits is failed: no space is left");
+  expect(checked.output).toContain(
+    "writes are refused: 10 bytes are free at /data, and 2.5 kB must be; reads go on",
+  );
+  expect(checked.output).toContain(
+    "search has not answered since 1970-01-01 00:00:00 UTC and is asked again at 1970-01-01 00:00:01 UTC: connection refused",
+  );
 });

@@ -59,3 +59,14 @@ test("an abort is an interruption that can be resumed", () => {
     next: "run the same command again: it resumes",
   });
 });
+
+test("a commit that finds no room among those that wait is told when to come again", () => {
+  const fault = faultOf(new CoreError("busy", "4 commits are waiting", { retryAfterMs: 250 }));
+  expect(fault).toEqual({
+    code: "busy",
+    message: "4 commits are waiting",
+    next: "wait for the time it says and run the same command again: nothing of it was written",
+    retryAfterMs: 250,
+  });
+  expect(exitCodeOf(fault)).toBe(1);
+});

@@ -16,6 +16,8 @@ export interface Fault {
   readonly path?: string;
   /** What to do next. */
   readonly next?: string;
+  /** Milliseconds after which the same is likely to be taken. */
+  readonly retryAfterMs?: number;
 }
 
 /** Thrown where the fault is known already. */
@@ -47,6 +49,7 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
     "set CUSTODY_KEY_FILE to this data directory's key, or run `custody keys recover` with the recovery key",
   unavailable: "another process may hold the data directory; try again when it has ended",
   full: "free some space and run the same command again: it resumes",
+  busy: "wait for the time it says and run the same command again: nothing of it was written",
   "read-only": "make the data directory writable for this user",
   corrupt: "run `custody rebuild ROLE`: every store is rebuilt from the journal",
   "invalid-filter": "see docs/reference/command-line.md for the operators",
@@ -87,6 +90,7 @@ function described(
     readonly at?: string | undefined;
     readonly path?: string | undefined;
     readonly next?: string | undefined;
+    readonly retryAfterMs?: number | undefined;
   } = {},
 ): Fault {
   const next = place.next ?? NEXT_STEPS[code];
@@ -96,6 +100,7 @@ function described(
     ...(place.at === undefined ? {} : { at: place.at }),
     ...(place.path === undefined ? {} : { path: place.path }),
     ...(next === undefined ? {} : { next }),
+    ...(place.retryAfterMs === undefined ? {} : { retryAfterMs: place.retryAfterMs }),
   };
 }
 

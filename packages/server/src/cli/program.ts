@@ -1,19 +1,24 @@
-import { readFileSync } from "node:fs";
-
 import { Command, Option } from "commander";
 
+import { packageVersion } from "../package-version.ts";
 import { addAnalysisCommands } from "./commands/aggregate.ts";
+import { addRestoreCommands } from "./commands/backup-restore.ts";
+import { addBackupCommands } from "./commands/backup.ts";
 import { addBlobCommands } from "./commands/blob.ts";
 import { addConsumeCommand } from "./commands/consume.ts";
 import { addEventCommands } from "./commands/events.ts";
 import { addGraphCommands } from "./commands/graph.ts";
 import { addImportCommand } from "./commands/import.ts";
-import { addInitCommands } from "./commands/init.ts";
+import { addInitCommand } from "./commands/init.ts";
+import { addKeyCommands } from "./commands/keys.ts";
 import { addMaintenanceCommands } from "./commands/maintain.ts";
 import { addProofCommands } from "./commands/proof.ts";
 import { addQuarantineCommands } from "./commands/quarantine.ts";
 import { addQueueCommands } from "./commands/queue.ts";
 import { addReadCommands } from "./commands/read.ts";
+import { addReplicateCommands } from "./commands/replicate.ts";
+import { addPolicyCommands } from "./commands/scheduler-policy.ts";
+import { addSchedulerCommands } from "./commands/scheduler.ts";
 import { addSearchCommand } from "./commands/search.ts";
 import { addSeriesCommand } from "./commands/series.ts";
 import { addEngineCommands } from "./commands/engines.ts";
@@ -27,7 +32,7 @@ export function buildProgram(context: CommandContext): Command {
     .description(
       "Keeps security and compliance evidence: one write, ten kinds of store, a proof for every record.",
     )
-    .version(versionOfPackage(), "--version", "print the version")
+    .version(packageVersion(), "--version", "print the version")
     .helpOption("-h, --help", "explain a command")
     .helpCommand("help [command]", "explain a command")
     .exitOverride()
@@ -42,7 +47,8 @@ export function buildProgram(context: CommandContext): Command {
   program.addHelpText("after", EPILOGUE);
 
   program.commandsGroup("Begin:");
-  addInitCommands(program, context);
+  addInitCommand(program, context);
+  addKeyCommands(program, context);
   addImportCommand(program, context);
   addConsumeCommand(program, context);
   program.commandsGroup("Ask:");
@@ -62,6 +68,12 @@ export function buildProgram(context: CommandContext): Command {
   addQuarantineCommands(program, context);
   addEventCommands(program, context);
   addQueueCommands(program, context);
+  program.commandsGroup("Back up:");
+  const backup = addBackupCommands(program, context);
+  addRestoreCommands(program, backup, context);
+  addReplicateCommands(program, context);
+  addPolicyCommands(program, context);
+  addSchedulerCommands(program, context);
   return program;
 }
 
@@ -71,6 +83,7 @@ function globalOptions(): readonly Option[] {
     new Option("--owner <name>", "whose own files, for what is kept per owner; CUSTODY_OWNER"),
     new Option("--data <directory>", "the data directory; CUSTODY_DATA, default: ./custody-data"),
     new Option("--key-file <file>", "the key file, outside of it; CUSTODY_KEY_FILE"),
+    new Option("--key-backup <place>", "where the keys' backup is; CUSTODY_KEY_BACKUP_URL"),
     new Option(
       "--after <receipt|sequence>",
       "answer once this has been reached: a number, JSON, or @file",
@@ -83,10 +96,3 @@ function globalOptions(): readonly Option[] {
 const EPILOGUE = `
 Exit codes: 0 done, 1 failed or found wrong, 2 the command line is wrong.
 Reference:  docs/reference/command-line.md`;
-
-function versionOfPackage(): string {
-  const manifest: unknown = JSON.parse(
-    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
-  );
-  return (manifest as { readonly version: string }).version;
-}

@@ -1,11 +1,14 @@
 import { userInfo } from "node:os";
 
 import { stringifyJson } from "@custody/contract/json";
+import type { DrillPlace } from "@custody/core/backup/drill";
+import type { RestoreReport } from "@custody/core/backup/restore";
 import type { After, Custody } from "@custody/core/custody";
 import { CoreError } from "@custody/core/errors";
 import type { Scope } from "@custody/stores/scope";
 import type { Command } from "commander";
 
+import type { RestoreInstallationOptions, ScratchOptions } from "../backup-composition.ts";
 import type { EngineUrls } from "../open-stores.ts";
 import { usageError } from "./command-error.ts";
 import { nearest } from "./nearest.ts";
@@ -22,6 +25,7 @@ export interface Composition {
     readonly dataDirectory: string;
     readonly keyFile: string;
     readonly engines?: EngineUrls;
+    readonly keyBackup?: string;
     readonly onNotice?: (text: string) => void;
     readonly acceptLoss?: boolean;
     readonly settings?: { readonly slowMs?: number };
@@ -35,6 +39,8 @@ export interface Composition {
     readonly keyFile: string;
     readonly recoveryKey: string;
   }): Promise<void>;
+  makeScratchPlace(options: ScratchOptions): Promise<DrillPlace>;
+  restoreInstallation(options: RestoreInstallationOptions): Promise<RestoreReport>;
 }
 
 /** How a command ended that did not fail: a check that found something wrong is no failure of the command. */
@@ -105,6 +111,7 @@ export async function withSession(
       dataDirectory: settings.dataDirectory,
       keyFile: settings.keyFile,
       engines: settings.engines,
+      ...(settings.keyBackup === undefined ? {} : { keyBackup: settings.keyBackup }),
       ...(settings.slowMs === undefined ? {} : { settings: { slowMs: settings.slowMs } }),
       onNotice: (text) => run.tell(`${text}\n`),
       ...(options.acceptLoss === true ? { acceptLoss: true } : {}),

@@ -20,6 +20,7 @@ export interface GlobalOptions {
   readonly after?: string;
   readonly data?: string;
   readonly keyFile?: string;
+  readonly keyBackup?: string;
   readonly color?: boolean;
 }
 
@@ -32,6 +33,8 @@ export interface Settings {
   readonly owner?: string;
   /** Servers that play roles. */
   readonly engines: EngineUrls;
+  /** Where the backup of the keys is, when it is not where it was made. */
+  readonly keyBackup?: string;
   /** From how many milliseconds on a read is remembered as slow. */
   readonly slowMs?: number;
   readonly isJson: boolean;
@@ -68,6 +71,7 @@ export function resolveSettings(options: GlobalOptions, terminal: Terminal): Set
     ...(owner === undefined ? {} : { owner: checkOwner(owner) }),
     tenant: checkTenant(options.tenant ?? given(environment["CUSTODY_TENANT"]) ?? "default"),
     engines: engineUrls(environment),
+    ...keyBackupUrl(options, environment),
     ...slowness(given(environment["CUSTODY_SLOW_MS"])),
     isJson: options.json ?? false,
     hasColor: wantsColor(options, terminal),
@@ -114,12 +118,23 @@ function wantsColor(options: GlobalOptions, terminal: Terminal): boolean {
 function engineUrls(environment: Terminal["environment"]): EngineUrls {
   const urls: Partial<Record<StoreRole, string>> = {};
   for (const role of STORE_ROLES) {
-    const name = `CUSTODY_${role.toUpperCase()}_URL`;
-    const file = given(environment[`${name}_FILE`]);
-    const url = given(environment[name]) ?? (file === undefined ? undefined : readUrl(name, file));
+    const url = urlOf(`CUSTODY_${role.toUpperCase()}_URL`, environment);
     if (url !== undefined) urls[role] = url;
   }
   return urls;
+}
+
+function keyBackupUrl(
+  options: GlobalOptions,
+  environment: Terminal["environment"],
+): { readonly keyBackup?: string } {
+  const url = options.keyBackup ?? urlOf("CUSTODY_KEY_BACKUP_URL", environment);
+  return url === undefined ? {} : { keyBackup: url };
+}
+
+function urlOf(name: string, environment: Terminal["environment"]): string | undefined {
+  const file = given(environment[`${name}_FILE`]);
+  return given(environment[name]) ?? (file === undefined ? undefined : readUrl(name, file));
 }
 
 function slowness(text: string | undefined): { readonly slowMs?: number } {

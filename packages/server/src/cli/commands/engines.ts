@@ -50,11 +50,16 @@ async function showEngines({ custody, show, paint, terminal }: Session): Promise
   return engines.some(({ trouble }) => trouble !== undefined) ? "found-wrong" : "done";
 }
 
-function stateOf({ version, trouble }: EngineReport): {
+function stateOf({ version, trouble, breakers }: EngineReport): {
   readonly text: string;
   readonly style: "good" | "bad" | "faint";
 } {
   if (trouble !== undefined) return { text: visibleText(trouble), style: "bad" };
+  const [open] = breakers ?? [];
+  if (open !== undefined) {
+    const since = new Date(open.since).toISOString();
+    return { text: visibleText(`answers; calls were refused since ${since}`), style: "bad" };
+  }
   return version === undefined
     ? { text: "embedded", style: "faint" }
     : { text: "answers", style: "good" };

@@ -5,11 +5,14 @@ import type { Command } from "commander";
 
 import { usageError } from "../command-error.ts";
 import { given } from "../given.ts";
-import { countOf, formatDuration, formatNumber } from "../output/quantity.ts";
+import { progressLine } from "../output/progress.ts";
+import { countOf, formatBytes, formatDuration, formatNumber } from "../output/quantity.ts";
 import { renderTable } from "../output/table.ts";
+import { visibleText } from "../output/visible-text.ts";
 import { withSession } from "../session.ts";
 import type { CommandContext, Outcome, Session } from "../session.ts";
 import { oneOf } from "../values/measure-argument.ts";
+import { parseInstant } from "../values/time.ts";
 
 /** Registers `rebuild`, `reconcile` and `compact`. */
 export function addMaintenanceCommands(program: Command, context: CommandContext): void {
@@ -35,14 +38,16 @@ export function addMaintenanceCommands(program: Command, context: CommandContext
       `Compares what stores really hold with the journal, row by row: ${roles}. Exits with 1 when something differs and was not repaired.`,
     )
     .option("--repair", "make the rows that differ what they should be")
-    .action(
-      (names: readonly string[], options: { readonly repair?: boolean }, command: Command) => {
-        const chosen = names.length === 0 ? undefined : names.map(roleOf);
-        return withSession(context, command, (session) =>
-          reconcile(session, chosen, options.repair ?? false),
-        );
-      },
-    );
+    .option("--deep", "use nothing remembered; read every segment and original file whole")
+    .option("--all-tenants", "every tenant, one after another")
+    .option("--since <time>", "only what was received since: an instant, a day, or -7d")
+    .option("--until <time>", "only what was received before")
+    .option("--throttle <percent>", "share of one core it may take, from 1 to 100; default 100")
+    .option("--resume", "continue a comparison that was interrupted")
+    .action((names: readonly string[], options: ReconcileFlags, command: Command) => {
+      const chosen = names.length === 0 ? undefined : names.map(roleOf);
+      return withSession(context, command, (session) => reconcile(session, chosen, options));
+    });
 
   program
     .command("compact")
@@ -72,21 +77,61 @@ async function rebuild(session: Session, roles: readonly ProjectedRole[]): Promi
   });
 }
 
+interface ReconcileFlags {
+  readonly repair?: boolean;
+  readonly deep?: boolean;
+  readonly allTenants?: boolean;
+  readonly since?: string;
+  readonly until?: string;
+  readonly throttle?: string;
+  readonly resume?: boolean;
+}
+
 async function reconcile(
   session: Session,
   roles: readonly ProjectedRole[] | undefined,
-  repair: boolean,
+  flags: ReconcileFlags,
 ): Promise<Outcome> {
-  const { custody, scope, show } = session;
-  const report = await custody.reconcile(scope, { repair, ...given({ roles }) });
+  const { custody, scope, show, terminal } = session;
+  const { repair, deep, allTenants, resume } = flags;
+  const nowMs = terminal.clock();
+  const instant = (text: string | undefined): number | undefined =>
+    text === undefined ? undefined : parseInstant(text, nowMs);
+  const stopping = new AbortController();
+  let report: ReconcileReport;
+  {
+    using line = progressLine(terminal, "comparing");
+    using _interrupt = terminal.onInterrupt(() => stopping.abort());
+    report = await custody.reconcile(scope, {
+      ...given({ roles, repair, deep, allTenants, resume }),
+      ...given({ since: instant(flags.since), until: instant(flags.until) }),
+      ...(flags.throttle === undefined ? {} : { throttle: { share: shareOf(flags.throttle) } }),
+      signal: stopping.signal,
+      onProgress: ({ done, of }) => line.update(done, of),
+    });
+  }
   await show(report, () => renderReconciliation(session, report));
   const isMended = report.projections.every((one) => one.repaired >= one.differences);
-  return report.ok || (repair && isMended) ? "done" : "found-wrong";
+  const isWhole = (report.files?.faults.length ?? 0) === 0;
+  return report.ok || (repair === true && isMended && isWhole) ? "done" : "found-wrong";
 }
 
-function renderReconciliation({ paint, terminal }: Session, report: ReconcileReport): string {
+/** A percentage of a core as a share. */
+function shareOf(text: string): number {
+  const percent = /^\d{1,3}%?$/.test(text) ? Number.parseInt(text, 10) : 0;
+  if (percent >= 1 && percent <= 100) return percent / 100;
+  throw usageError(
+    `not a share of a core: ${JSON.stringify(text)}`,
+    "write a whole percentage from 1 to 100",
+  );
+}
+
+function renderReconciliation(session: Session, report: ReconcileReport): string {
+  const { paint, terminal } = session;
+  const hasTenants = new Set(report.projections.map(({ tenant }) => tenant)).size > 1;
   const table = renderTable(
     [
+      ...(hasTenants ? [{ title: "tenant" }] : []),
       { title: "store" },
       { title: "projection" },
       { title: "records", align: "right" },
@@ -95,15 +140,43 @@ function renderReconciliation({ paint, terminal }: Session, report: ReconcileRep
       { title: "compared at" },
     ],
     report.projections.map((one) => [
+      ...(hasTenants ? [one.tenant] : []),
       { text: one.role, style: "name" },
       one.name,
       formatNumber(one.records),
-      { text: formatNumber(one.differences), style: one.differences === 0 ? "good" : "bad" },
+      {
+        text: `${one.isCut ? "at least " : ""}${formatNumber(one.differences)}`,
+        style: one.differences === 0 ? "good" : "bad",
+      },
       formatNumber(one.repaired),
       { text: `entry ${one.checkpoint}`, style: "faint" },
     ]),
     { paint, width: terminal.columns },
   );
+  const tables = [table, renderMonths(session, report), renderExamples(session, report)];
+  return `${tables.filter((one) => one !== "").join("\n")}${renderVerdict(session, report)}`;
+}
+
+/** In which months of the journal the differences lie. */
+function renderMonths({ paint, terminal }: Session, report: ReconcileReport): string {
+  const rows = report.projections.flatMap(({ role, name, months }) =>
+    months
+      .filter(({ month, differences }) => month !== "" && differences > 0)
+      .map(({ month, records, differences }) => [
+        month,
+        role,
+        name,
+        formatNumber(records),
+        { text: formatNumber(differences), style: "bad" as const },
+      ]),
+  );
+  if (rows.length === 0) return "";
+  const titles = ["received", "store", "projection", "records", "differences"];
+  const columns = titles.map((title) => ({ title }));
+  return renderTable(columns, rows, { paint, width: terminal.columns });
+}
+
+function renderExamples({ paint, terminal }: Session, report: ReconcileReport): string {
   const examples = report.projections.flatMap(({ role, name, examples: found }) =>
     found
       .slice(0, EXAMPLES_SHOWN)
@@ -115,10 +188,25 @@ function renderReconciliation({ paint, terminal }: Session, report: ReconcileRep
         `entry ${sequence}`,
       ]),
   );
-  if (examples.length === 0)
-    return `${table}${paint("good", "the stores hold what the journal says")}\n`;
+  if (examples.length === 0) return "";
   const titles = ["what", "store", "projection", "id", "from"].map((title) => ({ title }));
-  return `${table}\n${renderTable(titles, examples, { paint, width: terminal.columns })}`;
+  return renderTable(titles, examples, { paint, width: terminal.columns });
+}
+
+function renderVerdict({ paint }: Session, { projections, files }: ReconcileReport): string {
+  const lines: string[] = [];
+  if (projections.every(({ differences }) => differences === 0))
+    lines.push(paint("good", "the stores hold what the journal says"));
+  if (files !== undefined) {
+    const { segments, originals, bytes, faults } = files;
+    const read = `${countOf(segments, "segment")} and ${countOf(originals, "original file")} of ${formatBytes(bytes)}`;
+    lines.push(paint("good", `${read} have the bytes that were committed`));
+    for (const { kind, at, tenant, reason } of faults)
+      lines.push(
+        paint("bad", `${kind} ${visibleText(at)} of tenant ${tenant}: ${visibleText(reason)}`),
+      );
+  }
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 // Enough to see what is wrong; --json gives up to 1,000 of each projection.

@@ -2,7 +2,7 @@ import type { RoleStatus, TenantStatus, TypeInfo } from "@custody/core/reports";
 import type { Command } from "commander";
 
 import type { Style } from "../output/paint.ts";
-import { countOf, formatBytes, formatNumber } from "../output/quantity.ts";
+import { countOf, formatBytes, formatInstant, formatNumber } from "../output/quantity.ts";
 import { renderTable } from "../output/table.ts";
 import { visibleText } from "../output/visible-text.ts";
 import { refuseUnknownType, withSession } from "../session.ts";
@@ -44,11 +44,10 @@ const CONDITIONS: Readonly<Record<RoleStatus["condition"], readonly [text: strin
 async function showStatus(session: Session, isCheck: boolean): Promise<Outcome> {
   const { custody, scope, show } = session;
   const status = await custody.status(scope);
-  const { timeline, entries, head, roles } = status;
-  const journal = { timeline: timeline ?? null, entries, head: head ?? null };
-  await show({ ...roles, relational: { ...roles.relational, journal } }, () =>
-    renderStatus(session, status),
-  );
+  const { timeline, entries, head, roles, disks, breakers } = status;
+  const journal = { timeline: timeline ?? null, entries, head: head ?? null, disks, breakers };
+  const relational = { ...roles.relational, journal };
+  await show({ ...roles, relational }, () => renderStatus(session, status));
   const isFine = troubles(status).length === 0;
   return isCheck && !isFine ? "found-wrong" : "done";
 }
@@ -82,14 +81,33 @@ function renderStatus({ paint, terminal, settings }: Session, status: TenantStat
   const journal = `journal of ${status.tenant}: ${countOf(status.entries, "entry", "entries")}${head}`;
   return [
     paint("title", journal),
-    paint("faint", `data directory ${visibleText(settings.dataDirectory)}`),
+    paint("faint", `data directory ${visibleText(settings.dataDirectory)}${freeOf(status)}`),
     table,
     ...troubles(status).map((line) => `${paint("warning", line)}\n`),
   ].join("\n");
 }
 
+/** What is free on the fullest of the disks. */
+function freeOf({ disks }: TenantStatus): string {
+  if (disks.length === 0) return "";
+  const free = Math.min(...disks.map(({ freeBytes }) => freeBytes));
+  return `, ${formatBytes(free)} free`;
+}
+
 /** One line for each store and each projection that is not what it should be. */
-function troubles({ roles }: TenantStatus): readonly string[] {
+function troubles({ roles, disks, breakers }: TenantStatus): readonly string[] {
+  const low = disks
+    .filter(({ isLow }) => isLow)
+    .map(({ place, freeBytes, neededBytes }) =>
+      visibleText(
+        `writes are refused: ${formatBytes(freeBytes)} are free at ${place}, and ${formatBytes(neededBytes)} must be; reads go on`,
+      ),
+    );
+  const unasked = breakers.map(({ store, since, retryAt, reason }) =>
+    visibleText(
+      `${store} has not answered since ${formatInstant(since)} and is asked again at ${formatInstant(retryAt)}: ${reason}`,
+    ),
+  );
   const stores = Object.entries(roles).flatMap(([role, { condition, reason }]) =>
     reason === undefined ? [] : [visibleText(`${role} is ${condition}: ${reason}`)],
   );
@@ -107,7 +125,7 @@ function troubles({ roles }: TenantStatus): readonly string[] {
       return lines;
     }),
   );
-  return [...stores, ...projected];
+  return [...low, ...unasked, ...stores, ...projected];
 }
 
 async function showTypes(session: Session, name: string | undefined): Promise<void> {

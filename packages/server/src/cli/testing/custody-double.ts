@@ -22,5 +22,7 @@ export function composeWith(answers: Answers): Composition & { readonly isClosed
     openCustody: async () => custody,
     initCustody: async () => ({ recoveryKey: "ABCD-EFGH" }),
     recoverKeyFile: async () => undefined,
+    makeScratchPlace: () => Promise.reject(new Error("there is no scratch place here")),
+    restoreInstallation: () => Promise.reject(new Error("nothing is restored here")),
   };
 }

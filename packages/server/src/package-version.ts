@@ -1,0 +1,9 @@
+import { readFileSync } from "node:fs";
+
+/** The version of Custody that runs. */
+export function packageVersion(): string {
+  const manifest: unknown = JSON.parse(
+    readFileSync(new URL("../package.json", import.meta.url), "utf8"),
+  );
+  return (manifest as { readonly version: string }).version;
+}

@@ -1,0 +1,56 @@
+import { createCustody, CUSTODY_SETTINGS } from "@custody/core/create-custody";
+import type { Custody } from "@custody/core/custody";
+import { openLocalKeyService } from "@custody/core/keys/local-key-service";
+import type { Stores } from "@custody/core/stores";
+import { PACKS } from "@custody/packs/catalogue";
+import { detectFormat } from "@custody/packs/reading/detection";
+import { openSource } from "@custody/packs/reading/source";
+import { nodeRuntime } from "@custody/server/node-runtime";
+import { openStores } from "@custody/server/open-stores";
+import type { EngineUrls } from "@custody/server/open-stores";
+import { lockDirectory } from "@custody/stores/drivers/directory-lock";
+
+/** Where an installation lies. */
+export interface Place {
+  readonly dataDirectory: string;
+  readonly keyFile: string;
+  readonly engines: EngineUrls;
+}
+
+/** What a test puts between core and the world. */
+export interface Between {
+  /** How far the clock is ahead. */
+  readonly aheadMs?: number;
+  readonly watch?: (stores: Stores) => Stores;
+  readonly onNotice?: (text: string) => void;
+}
+
+/** Opens an installation as the server does, without its look at the disk's room and its breakers. */
+export async function openInstallation(
+  { dataDirectory: directory, keyFile, engines }: Place,
+  { aheadMs = 0, watch = (stores) => stores, onNotice }: Between,
+): Promise<{ readonly custody: Custody; readonly stores: Stores }> {
+  const system = nodeRuntime();
+  const runtime = { ...system, clock: () => system.clock() + aheadMs };
+  const { random } = runtime;
+  await using opening = new AsyncDisposableStack();
+  opening.use(lockDirectory(directory, { pid: process.pid, since: system.clock(), command: "" }));
+  const keys = await openLocalKeyService({ directory, keyFile, random });
+  const stores = watch(opening.use(openStores({ dataDirectory: directory, engines, keys })));
+  const closing: { stack?: AsyncDisposableStack } = {};
+  const custody = await createCustody({
+    packs: PACKS,
+    stores: { ...stores, [Symbol.asyncDispose]: async () => closing.stack?.disposeAsync() },
+    keys,
+    runtime,
+    reading: {
+      importers: PACKS.flatMap(({ importers }) => importers),
+      open: openSource,
+      detect: detectFormat,
+    },
+    settings: CUSTODY_SETTINGS,
+    ...(onNotice === undefined ? {} : { onNotice }),
+  });
+  closing.stack = opening.move();
+  return { custody, stores };
+}
