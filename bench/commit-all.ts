@@ -2,16 +2,25 @@ import type { Custody } from "@custody/core/custody";
 
 import { SCOPE, TYPE } from "./custody-scope.ts";
 import { lineBatches, parsedLines } from "./record-lines.ts";
+import type { LineBatch } from "./record-lines.ts";
 import { BATCH_RECORDS } from "./run-request.ts";
 
 // Commits in flight: while one is being made durable the next are checked, hashed and compressed.
 const COMMITS_UNDER_WAY = 4;
 
 /** Commits the input in order; answers how many records the receipts count. */
-export async function commitAll(target: Custody, input: string): Promise<number> {
+export function commitAll(target: Custody, input: string): Promise<number> {
+  return commitBatches(target, lineBatches(input, BATCH_RECORDS));
+}
+
+/** Commits batches in order; answers how many records the receipts count. */
+export async function commitBatches(
+  target: Custody,
+  batches: Iterable<LineBatch>,
+): Promise<number> {
   const underWay: Promise<number>[] = [];
   let accepted = 0;
-  for (const batch of lineBatches(input, BATCH_RECORDS)) {
+  for (const batch of batches) {
     const put = parsedLines(batch).map((fields) => ({ fields }));
     const receipt = target
       .commit(SCOPE, [{ type: TYPE, put }])

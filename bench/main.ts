@@ -6,6 +6,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
+import { measureBackup } from "./backup-bench.ts";
+import type { BackupResult } from "./backup-bench.ts";
+import { printBackup } from "./backup-report.ts";
 import { runChild } from "./child-run.ts";
 import type { ChildRun } from "./child-run.ts";
 import { measureEngines, TARGETS } from "./engines-bench.ts";
@@ -43,6 +46,10 @@ const { values: options } = parseArgs({
     independence: { type: "boolean", default: false },
     /** Measures how long comparing the embedded stores with the journal takes. */
     reconcile: { type: "boolean", default: false },
+    /** Measures backups and restores, and what they cost those who write. */
+    backup: { type: "boolean", default: false },
+    /** Prints the result as JSON in place of tables. */
+    json: { type: "boolean", default: false },
     /** With --engines: stores to measure, with commas; default all. */
     roles: { type: "string", default: TARGETS.join(",") },
     /** With --engines: records for each store on its own; --records is for all of them together. */
@@ -62,9 +69,11 @@ const say = (text: string): void => {
 const root = mkdtempSync(join(options.directory, "custody-bench-"));
 try {
   const result = await measured();
-  if ("roles" in result) printEngines(result);
+  if (options.json) process.stdout.write(`${JSON.stringify(result, undefined, 2)}\n`);
+  else if ("roles" in result) printEngines(result);
   else if ("independence" in result) printIndependence(result);
   else if ("reconcile" in result) printReconcile(result);
+  else if ("backup" in result) printBackup(result);
   else printReport(result);
   const out = options.out ?? defaultOut();
   mkdirSync(dirname(out), { recursive: true });
@@ -74,7 +83,10 @@ try {
   rmSync(root, { recursive: true, force: true });
 }
 
-function measured(): Promise<BenchResult | EnginesResult | IndependenceResult | ReconcileResult> {
+type AnyResult = BenchResult | EnginesResult | IndependenceResult | ReconcileResult | BackupResult;
+
+function measured(): Promise<AnyResult> {
+  if (options.backup) return measureBackup({ records, seed, rounds, directory: root, say });
   if (options.reconcile) return measureReconcile({ records, seed, directory: root, say });
   if (options.independence) return measureStopped();
   return options.engines ? measureServers() : measure();
@@ -154,7 +166,8 @@ async function measureServers(): Promise<EnginesResult> {
 
 function defaultOut(): string {
   const day = new Date().toISOString().slice(0, 10);
-  const kind = options.engines ? "engines-" : options.independence ? "independence-" : "";
-  const name = `${day}-${kind}${records}.json`;
+  const kinds = ["engines", "independence", "reconcile", "backup"] as const;
+  const kind = kinds.find((one) => options[one]);
+  const name = `${day}-${kind === undefined ? "" : `${kind}-`}${records}.json`;
   return join(dirname(fileURLToPath(import.meta.url)), "results", name);
 }

@@ -17,6 +17,17 @@ export interface RunRequest {
   readonly operations?: OperationUrls;
   /** The store that is stopped while the input is committed. */
   readonly stopped?: StoppedStore;
+  /** What is backed up how often. */
+  readonly backup?: BackupRequest;
+}
+
+/** Rounds of a child that measures backups. */
+export interface BackupRequest {
+  readonly rounds: number;
+  /** Records committed in each measured stretch, or added before an incremental backup. */
+  readonly roundRecords: number;
+  /** A directory of the repository of backups. */
+  readonly repository: string;
 }
 
 /** A store that is stopped, and how. */
@@ -66,6 +77,13 @@ export function serverRequest(): RunRequest & ServerRequest {
 /** The servers of a child that measures operations. */
 export function operationUrls(): OperationUrls {
   return runRequest().operations ?? {};
+}
+
+/** The request of a child that measures backups. */
+export function backupRequest(): RunRequest & BackupRequest {
+  const request = runRequest();
+  if (request.backup === undefined) throw new Error("no rounds of backups were named");
+  return { ...request, ...request.backup };
 }
 
 /** Sends the answer to the parent and lets the process end. */

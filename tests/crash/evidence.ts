@@ -17,7 +17,7 @@ export function evidenceId(number: number): string {
 }
 
 /** A numbered record with so many characters of answer. */
-export function evidence(
+function evidence(
   number: number,
   size: number,
 ): { readonly fields: Record<string, unknown> } {

@@ -103,6 +103,41 @@ describe("an installation is backed up and restored", () => {
     expect(JSON.parse(output)).toMatchObject({ count: 62 });
   });
 
+  test(
+    "a drill restores, compares and proves, and its report is kept",
+    { timeout: 300_000 },
+    async () => {
+      const { custody, repository } = await backedUp();
+      const signed = await custody.ask("backup", "drill", "--repository", repository);
+      expect(signed).toMatchObject({
+        report: { ok: true, differences: 0, verified: { ok: true } },
+        signature: expect.stringMatching(/^[\w-]{86}$/) as string,
+      });
+      await custody.ask("reconcile", "document", "--tenant", "_system");
+      const { output } = await custody.run([
+        "find",
+        "custody/drills",
+        "--json",
+        "--tenant",
+        "_system",
+      ]);
+      expect(JSON.parse(output)).toMatchObject({ ok: true });
+    },
+  );
+
+  test(
+    "records of one type are brought back beside what is here",
+    { timeout: 300_000 },
+    async () => {
+      const { custody, repository } = await backedUp();
+      const words = ["--repository", repository, "--types", "redteam/hits"];
+      expect(await custody.ask("backup", "restore", "latest", ...words)).toEqual({
+        "redteam/hits": { restored: 0, present: 62, rejected: 0, erased: 0 },
+      });
+      expect(await custody.ask("find", "redteam/hits", "--count")).toMatchObject({ count: 62 });
+    },
+  );
+
   test("one tenant is restored alone, up to an entry", { timeout: 300_000 }, async () => {
     const { custody, repository } = await backedUp();
     await custody.ask("import", HITS, "--no-wait", "--tenant", "other");

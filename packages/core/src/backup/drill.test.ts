@@ -54,7 +54,7 @@ async function runDrill(changes: Partial<DrillParts> = {}): Promise<SignedDrillR
     },
     ...changes,
   };
-  return drill(parts, scope);
+  return await drill(parts, scope);
 }
 
 test("restores to an instant of the backup, checks every store and proofs, and keeps a signed report", async () => {

@@ -2,14 +2,13 @@
 export const TIERS = ["critical", "important", "per-user", "replaceable"] as const;
 export type Tier = (typeof TIERS)[number];
 
-/** What belongs to a tier, and how old its newest backup may become. */
+/**
+ * What belongs to a tier, and how old its newest backup may become. A tenant's journal is one chain and
+ * is in every backup whole, so that tiers part blobs, and records never.
+ */
 export interface TierRule {
-  /** Record types: `redteam/hits`, or all of a pack, `redteam/*`. */
-  readonly types?: readonly string[];
-  /** Beginnings of blobs' keys: `datasets/`. */
+  /** Beginnings of blobs' keys: `datasets/`, `users/ana/`. */
   readonly blobs?: readonly string[];
-  /** People whose own records belong here, whatever their type. */
-  readonly owners?: readonly string[];
   /** `15m`, `1h`, `7d`: past this age of its newest backup, `custody scheduler status` complains. */
   readonly newestWithin?: string;
 }
@@ -17,47 +16,16 @@ export interface TierRule {
 export type TierRules = Readonly<Partial<Record<Tier, TierRule>>>;
 
 /**
- * The tier of a record, by its type and its owner. An owner who is named comes before the type; of
- * the types' patterns the longest that fits decides. What nothing names is `per-user` where it has
- * an owner and `important` where it has none.
+ * The tier of a blob, by the longest beginning of its key that a tier names; of two tiers that name the
+ * same the more important one; else `important`.
  */
-export function tierOfRecord(
-  rules: TierRules,
-  record: { readonly type: string; readonly owner?: string },
-): Tier {
-  const { type, owner } = record;
-  const ofOwner = TIERS.find(
-    (tier) => owner !== undefined && rules[tier]?.owners?.includes(owner) === true,
-  );
-  if (ofOwner !== undefined) return ofOwner;
-  const ofType = longest(rules, ({ types = [] }) =>
-    types.filter((pattern) => isOfType(pattern, type)),
-  );
-  return ofType ?? (owner === undefined ? "important" : "per-user");
-}
-
-/** The tier of a blob, by the longest beginning of its key that a tier names; else `important`. */
 export function tierOfBlob(rules: TierRules, key: string): Tier {
-  return (
-    longest(rules, ({ blobs = [] }) => blobs.filter((prefix) => key.startsWith(prefix))) ??
-    "important"
-  );
-}
-
-/** The tier with the longest of the patterns that fit; of two as long, the more important one. */
-function longest(
-  rules: TierRules,
-  fitting: (rule: TierRule) => readonly string[],
-): Tier | undefined {
   let found: { readonly tier: Tier; readonly length: number } | undefined;
   for (const tier of TIERS) {
-    for (const { length } of fitting(rules[tier] ?? {})) {
-      if (found === undefined || length > found.length) found = { tier, length };
+    for (const prefix of rules[tier]?.blobs ?? []) {
+      const isLonger = found === undefined || prefix.length > found.length;
+      if (isLonger && key.startsWith(prefix)) found = { tier, length: prefix.length };
     }
   }
-  return found?.tier;
-}
-
-function isOfType(pattern: string, type: string): boolean {
-  return pattern.endsWith("/*") ? type.startsWith(pattern.slice(0, -1)) : pattern === type;
+  return found?.tier ?? "important";
 }

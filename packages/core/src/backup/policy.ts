@@ -144,7 +144,6 @@ const name = z
     /^[a-z0-9][a-z0-9-]{0,39}$/,
     "is no name: write 1 to 40 of a-z, 0-9 and -, beginning with a letter or digit",
   );
-const pattern = z.string().min(1, "is empty: name a record type, or a pack as in redteam/*");
 const number = z.int("is no whole number").min(0, "is below 0").max(100_000, "is above 100,000");
 const tier = z.enum(TIERS, `is no tier: write one of ${TIERS.join(", ")}`);
 const duration = z
@@ -176,11 +175,9 @@ const keep = z
   );
 
 const tierRule = z.strictObject({
-  types: z.array(pattern).exactOptional(),
   blobs: z
     .array(z.string().min(1, "is empty: write the beginning of blobs' keys, datasets/"))
     .exactOptional(),
-  owners: z.array(z.string().min(1, "is empty: name an owner")).exactOptional(),
   newestWithin: duration.exactOptional(),
 });
 

@@ -80,7 +80,7 @@ describe(`restore, seed ${SEED}`, () => {
     );
     // Several at once, as a restore mostly waits for its files to be durable.
     while (instants.length > 0) await Promise.all(instants.splice(0, 10).map(restoresTo));
-  }, 300_000);
+  }, 600_000);
 
   test("keeps every record's content hash, whichever way its line is sealed, so that it is known again", async () => {
     await using place = await openRestorePlace(installation, { packs: [historyPack] });

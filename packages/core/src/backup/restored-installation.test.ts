@@ -8,6 +8,7 @@ import { openInstallation, scope } from "../testing/installation.ts";
 import type { Installation } from "../testing/installation.ts";
 import { keysOf, openRestorePlace } from "../testing/restore-place.ts";
 import type { RestorePlace } from "../testing/restore-place.ts";
+import { consistencyProofFromNodes } from "../journal/format/tree-frontier.ts";
 import { attempt } from "../testing/sample-types.ts";
 import { verifyBundle } from "../verify/standalone.ts";
 import { journalContents } from "./journal-contents.ts";
@@ -117,6 +118,14 @@ describe("a restored installation", () => {
     const bundle = await custody.proof(scope, "sample/attempts", "a7");
     expect(verifyBundle(bundle).fault).toBeUndefined();
     expect(bundle.restores).toHaveLength(1);
+    const journal = await restored.stores.journal();
+    const [from, size] = [early.head.size, bundle.treeSize];
+    const steps = await consistencyProofFromNodes(from, size, (nodes) =>
+      journal.treeNodes(scope, nodes),
+    );
+    const path = steps.map((step) => Buffer.from(step).toString("hex"));
+    const trusted = { head: early.head, consistency: { from, path } };
+    expect(verifyBundle(bundle, trusted).fault).toBeUndefined();
     const { restores: _, ...without } = bundle;
     expect(verifyBundle(without).fault).toMatch(/^timeline: .*no restore began that/);
     expect(verifyBundle(bundle, { head: late.head }).fault).toMatch(

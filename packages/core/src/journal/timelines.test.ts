@@ -75,8 +75,12 @@ describe("verify", () => {
     const { size, root } = signed;
     const oldHead = { timeline: signed.timeline, size, root, ...old };
     const marker = {
-      ...{ backup: "b1", repository: "r1", asked: "its end" },
-      ...{ timeline, actor: "os:test", startedAt: installation.clock.nowMs },
+      backup: "b1",
+      repository: "r1",
+      asked: "its end",
+      timeline,
+      actor: "os:test",
+      startedAt: installation.clock.nowMs,
     };
     const cut = { sequence: size, receivedAt: undefined };
     const fields = restoreFields(marker, cut, oldHead);

@@ -5,16 +5,23 @@ import type { Scope } from "@custody/stores/scope";
 
 import type { BackupKind, BackupManifest } from "../backup/backup-manifest.ts";
 import { listBackups, newestReadable, openBackupRepository } from "../backup/backup-repository.ts";
-import type { BackupListing, BackupRepository } from "../backup/backup-repository.ts";
+import type { BackupRepository } from "../backup/backup-repository.ts";
 import { createBackup } from "../backup/create-backup.ts";
 import type { CreateBackupOptions, CreateBackupParts } from "../backup/create-backup.ts";
 import { drill } from "../backup/drill.ts";
 import type { DrillPlace, SignedDrillReport } from "../backup/drill.ts";
 import { openBackup } from "../backup/open-backup.ts";
-import { pruneBackups } from "../backup/prune-backups.ts";
-import type { PruneReport } from "../backup/prune-backups.ts";
-import { retain } from "../backup/retention.ts";
-import type { RetainedBackup, RetentionRule } from "../backup/retention.ts";
+import { restoreRecords } from "../backup/restore-records.ts";
+import type {
+  RecordsChoice,
+  RestoredRecords,
+  RestoreRecordsParts,
+} from "../backup/restore-records.ts";
+import { restoreBackup } from "../backup/restore.ts";
+import type { RestorePoint } from "../backup/restore-cut.ts";
+import { pruneByRule, tryPrune } from "../backup/retention-prune.ts";
+import type { PruneByRuleOptions, PrunedBackups } from "../backup/retention-prune.ts";
+import type { RetentionRule } from "../backup/retention.ts";
 import { lagBehind, shipContinuously } from "../backup/ship-continuously.ts";
 import type { ShipOptions, ShippingLag } from "../backup/ship-continuously.ts";
 import { verifyBackup } from "../backup/verify-backup.ts";
@@ -60,23 +67,6 @@ export interface CreatedBackup extends BackupSummary {
 export type ListedBackup =
   | (BackupSummary & { readonly isVerified: boolean })
   | { readonly backupId: string; readonly fault: string };
-
-/** What a prune did or would do. */
-export interface PrunedBackups {
-  readonly kept: readonly RetainedBackup[];
-  readonly deleted: readonly string[];
-  /** Objects that nothing kept needs; absent where nothing was to be deleted yet. */
-  readonly swept?: PruneReport["swept"];
-}
-
-/** How a place is pruned. */
-export interface PruneByRuleOptions {
-  /** Says what would be deleted, and deletes nothing. */
-  readonly isTrial?: boolean;
-  /** Deletes backups that cannot be read; without it, one such stops the prune. */
-  readonly dropUnreadable?: boolean;
-  readonly signal?: AbortSignal;
-}
 
 /**
  * The parts of the library that back it up. A place is a store of blobs for backups alone; the caller
@@ -126,8 +116,27 @@ export interface BackupOperations {
     place: BlobStore,
     options: { readonly makePlace: () => Promise<DrillPlace>; readonly signal?: AbortSignal },
   ): Promise<SignedDrillReport>;
+  /**
+   * Brings chosen records of the scope's tenant back into this installation, as they were at an instant:
+   * committed anew under their ids where they differ from what is here.
+   */
+  restoreRecords(
+    scope: Scope,
+    place: BlobStore,
+    options: RestoreRecordsOptions,
+  ): Promise<Readonly<Record<string, RestoredRecords>>>;
   /** How far the newest backup in a place is behind what was committed. */
   lag(scope: Scope, place: BlobStore): Promise<ShippingLag & { readonly newest?: BackupSummary }>;
+}
+
+/** Which records are brought back, from which backup, as of when. */
+export interface RestoreRecordsOptions extends RecordsChoice {
+  /** Or `latest`. */
+  readonly backupId: string;
+  readonly to: RestorePoint;
+  /** Makes the scratch place that the journal is restored in first. */
+  readonly makePlace: () => Promise<DrillPlace>;
+  readonly signal?: AbortSignal;
 }
 
 /** What backup operations work with. */
@@ -178,9 +187,10 @@ export function createBackupOperations(parts: BackupOperationsParts): BackupOper
     },
     prune: async (scope, place, rule, options = {}) => {
       const repository = await writing(parts, place);
-      if (options.isTrial === true) return tryPrune(parts, repository, rule);
+      const verified = await verifiedIds(parts, repository);
+      if (options.isTrial === true) return tryPrune(repository, { rule, verified });
       return audited({ scope, action: "backup.prune", repository }, () =>
-        prune(parts, repository, { rule, ...options }),
+        pruneByRule(repository, { rule, verified, ...options }),
       );
     },
     ship: async (_scope, place, options) =>
@@ -190,6 +200,20 @@ export function createBackupOperations(parts: BackupOperationsParts): BackupOper
       const source = await openBackup(await reading(parts, place), "latest");
       const commit = journalWriter.commit.bind(journalWriter);
       return drill({ ...options, source, keys, runtime, commit, live: { journal, blob } }, scope);
+    },
+    restoreRecords: async (scope, place, { backupId, to, makePlace, signal, ...choice }) => {
+      const { journal, journalWriter } = parts;
+      const repository = await reading(parts, place);
+      const source = await openBackup(repository, backupId);
+      await using scratch = await makePlace();
+      const stop = signal === undefined ? {} : { signal };
+      await restoreBackup(source, scratch.target, { to, tenant: scope.tenant, ...stop });
+      const commit: RestoreRecordsParts["commit"] = async (where, records, options) =>
+        (await journalWriter.commit(where, records, options)).receipt;
+      const from = { scratch: scratch.target, backupId: source.manifest.backupId, journal, commit };
+      return await audited({ scope, action: "backup.restore-records", repository }, () =>
+        restoreRecords(from, scope, choice),
+      );
     },
     lag: async (_scope, place) => {
       const repository = await reading(parts, place);
@@ -302,67 +326,4 @@ async function rememberVerified(
   const newest = [...others, backupId].toSorted().slice(-VERIFIED_KEPT);
   const name = `${VERIFIED_STATE}${repository.repositoryId}`;
   await parts.journal.putState(repository.scope, name, newest.join(" "));
-}
-
-async function tryPrune(
-  parts: BackupOperationsParts,
-  repository: BackupRepository,
-  rule: RetentionRule,
-): Promise<PrunedBackups> {
-  const listings = await listBackups(repository);
-  const kept = retained(listings, {
-    rule,
-    verified: await verifiedIds(parts, repository),
-    now: parts.runtime.clock(),
-  });
-  const keptIds = new Set(kept.map(({ id }) => id));
-  const readable = listings.filter(({ manifest }) => manifest !== undefined);
-  const deleted = readable.map(({ backupId }) => backupId).filter((id) => !keptIds.has(id));
-  return { kept, deleted };
-}
-
-async function prune(
-  parts: BackupOperationsParts,
-  repository: BackupRepository,
-  options: PruneByRuleOptions & { readonly rule: RetentionRule },
-): Promise<PrunedBackups> {
-  const { rule, dropUnreadable = false, signal } = options;
-  const verified = await verifiedIds(parts, repository);
-  let kept: readonly RetainedBackup[] = [];
-  const { deleted, swept } = await pruneBackups(repository, {
-    // Asked under the lease, as backups may have come since.
-    keep: (listings) => {
-      if (!dropUnreadable) requireReadable(listings);
-      kept = retained(listings, { rule, verified, now: parts.runtime.clock() });
-      return kept.map(({ id }) => id);
-    },
-    ...(signal === undefined ? {} : { signal }),
-  });
-  return { kept, deleted, swept };
-}
-
-function requireReadable(listings: readonly BackupListing[]): void {
-  const bad = listings.find(({ manifest }) => manifest === undefined);
-  if (bad === undefined) return;
-  throw new CoreError(
-    "damaged",
-    `backup ${bad.backupId} cannot be read, so nothing is deleted: ${bad.fault ?? ""}`,
-    { at: `backup ${bad.backupId}` },
-  );
-}
-
-function retained(
-  listings: readonly BackupListing[],
-  by: {
-    readonly rule: RetentionRule;
-    readonly verified: readonly string[];
-    readonly now: number;
-  },
-): readonly RetainedBackup[] {
-  const aged = listings.flatMap(({ backupId: id, manifest }) =>
-    manifest === undefined
-      ? []
-      : [{ id, createdAt: manifest.createdAt, isVerified: by.verified.includes(id) }],
-  );
-  return retain(aged, by.rule, by.now);
 }

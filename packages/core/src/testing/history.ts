@@ -9,7 +9,7 @@ import type { Installation } from "./installation.ts";
 import { attempt, samplePack } from "./sample-types.ts";
 
 /** Personal fields between others, so that sealing and opening changes their order. */
-export const dossiers: RecordType = defineRecordType({
+const dossiers: RecordType = defineRecordType({
   name: "sample/dossiers",
   version: 1,
   title: "What is known of a person",
@@ -38,7 +38,7 @@ const diaries: RecordType = defineRecordType({
 });
 
 /** Outlives a restore, as legal holds will. */
-export const holds: RecordType = defineRecordType({
+const holds: RecordType = defineRecordType({
   name: "sample/holds",
   version: 1,
   title: "Something that must be kept",

@@ -9,7 +9,7 @@ import type { JobSurroundings } from "./perform-job.ts";
 import { runScheduler } from "./scheduler.ts";
 import type { JobRun, ScheduledJob, SchedulerParts } from "./scheduler.ts";
 import type { SchedulerFile } from "./scheduler-file.ts";
-import { SharedCustody } from "./shared-custody.ts";
+import { JobInstallation } from "./job-installation.ts";
 
 /** What a policy's jobs run with. */
 export interface SchedulePolicyParts extends JobSurroundings {
@@ -41,7 +41,7 @@ export async function schedulePolicy(
   const { policy, runtime, file } = parts;
   const { states, unrecorded } = file.memory;
   const byName = new Map(policy.jobs.map((job) => [job.name, job]));
-  const shared = new SharedCustody(parts.open, runtime);
+  const shared = new JobInstallation(parts.open, runtime);
   const recorded = new Map<string, JobRun>();
   const record = async (): Promise<void> => {
     const runs = unrecorded.map((run) => ({ run, kind: kindOf(byName, run) }));
@@ -79,7 +79,7 @@ export async function schedulePolicy(
 function perform(
   parts: SchedulePolicyParts,
   run: {
-    readonly shared: SharedCustody;
+    readonly shared: JobInstallation;
     readonly job: PolicyJob | undefined;
     readonly stop: AbortSignal;
   },

@@ -47,8 +47,8 @@ export async function digestTable(
 }
 
 /**
- * Sums of DuckDB's own hash over every stored value, made inside the engine: 0.3 µs a row against some
- * 20 µs for a digest (bench/reconcile-run.ts).
+ * Sums of DuckDB's own hash over every stored value, made inside the engine, where a
+ * digest brings each row out and costs some 20 µs (bench/reconcile-run.ts).
  */
 export async function fingerprintTable(
   tables: DuckdbTables,

@@ -9,7 +9,7 @@ import type { SearchFile } from "./sqlite-file.ts";
 /**
  * Sums over a search collection's rows, over what the index counts of each, and over the index's own
  * blocks. With those unchanged the index need not be checked through again, which is most of what a digest
- * of 50 µs a record takes; this takes 4 µs (bench/reconcile-run.ts).
+ * of 50 µs a record takes; this takes 10 µs (bench/reconcile-run.ts).
  */
 export async function fingerprintFile(
   file: SearchFile,

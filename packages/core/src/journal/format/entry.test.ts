@@ -1,5 +1,6 @@
 import { createHash, generateKeyPairSync } from "node:crypto";
 
+import { canonicalJson } from "@custody/contract/json";
 import { describe, expect, test } from "vitest";
 
 import { ed25519Signer } from "../../keys/local-key-service.ts";
@@ -71,8 +72,23 @@ describe("entry", () => {
         count: 0,
         actor: "ünï→😀",
       },
+      { ...entry, operation: "restore" as const, oldHead: { timeline: "t0", size: 9, root: A } },
     ])
       expect(decodeEntry(encodeEntry(one))).toEqual(one);
+  });
+
+  test("an old head is named by a restore, of another timeline than its own, and by nothing else", () => {
+    const oldHead = { timeline: "t0", size: 9, root: A };
+    for (const wrong of [
+      { ...plain(), oldHead },
+      { ...plain(), operation: "restore" },
+      { ...plain(), operation: "restore", oldHead: { ...oldHead, timeline: "t1" } },
+      { ...plain(), operation: "restore", oldHead: { ...oldHead, size: -1 } },
+      { ...plain(), operation: "restore", oldHead: { ...oldHead, more: 1 } },
+    ])
+      expect(() => decodeEntry(Buffer.from(canonicalJson(wrong)))).toThrow(
+        expect.objectContaining({ code: "damaged" }),
+      );
   });
 
   test("another format is refused by its number", () => {

@@ -2,9 +2,10 @@ import type {
   BackupSummary,
   CreatedBackup,
   ListedBackup,
-  PrunedBackups,
 } from "@custody/core/operations/backup-operations";
 import type { BackupProgress } from "@custody/core/backup/create-backup";
+import type { RestoredRecords } from "@custody/core/backup/restore-records";
+import type { PrunedBackups } from "@custody/core/backup/retention-prune";
 import type { DrillReport } from "@custody/core/backup/drill";
 import type { ShippingLag } from "@custody/core/backup/ship-continuously";
 import type { BackupVerifyReport } from "@custody/core/backup/verify-backup";
@@ -98,6 +99,30 @@ export function renderDrill({ paint }: Output, report: DrillReport): string {
     `  journal    ${verified.ok ? "verified" : (verified.fault?.reason ?? "not whole")}`,
     "",
   ].join("\n");
+}
+
+/** What became of records that were brought back. */
+export function renderRecords(
+  { paint, terminal }: Output,
+  counts: Readonly<Record<string, RestoredRecords>>,
+): string {
+  return renderTable(
+    [
+      { title: "type" },
+      { title: "restored", align: "right" },
+      { title: "here already", align: "right" },
+      { title: "rejected", align: "right" },
+      { title: "erased", align: "right" },
+    ],
+    Object.entries(counts).map(([type, count]) => [
+      { text: type, style: "name" },
+      formatNumber(count.restored),
+      formatNumber(count.present),
+      formatNumber(count.rejected),
+      formatNumber(count.erased),
+    ]),
+    { paint, width: terminal.columns },
+  );
 }
 
 /** What was pruned, or would be. */

@@ -15,14 +15,16 @@ import { placeUrl } from "../../open-place.ts";
 import type { EngineUrls } from "../../open-stores.ts";
 import { keyBackupUrl, placeOfVariable, repositoryUrl } from "../../scheduler/policy-file.ts";
 import { usageError } from "../command-error.ts";
+import { given } from "../given.ts";
 import { progressLine } from "../output/progress.ts";
 import { countOf, formatBytes, formatDuration, formatInstant } from "../output/quantity.ts";
 import { renderTable } from "../output/table.ts";
-import { runCommand } from "../session.ts";
-import type { CommandContext, CommandRun } from "../session.ts";
-import { parseCount } from "../values/numbers-and-names.ts";
+import { runCommand, withSession } from "../session.ts";
+import type { CommandContext, CommandRun, Session } from "../session.ts";
+import { collectNames, parseCount } from "../values/numbers-and-names.ts";
 import { parseInstant } from "../values/time.ts";
-import { REPOSITORY } from "./backup.ts";
+import { renderRecords } from "./backup-rendering.ts";
+import { onRepository, REPOSITORY } from "./backup.ts";
 import { readPassphrase, readRecoveryKey } from "./keys.ts";
 
 interface PlaceArguments {
@@ -39,6 +41,7 @@ interface RestoreArguments extends PlaceArguments {
   readonly backup?: string;
   readonly toTime?: string;
   readonly toSeq?: number;
+  readonly types?: readonly string[];
 }
 
 interface PromoteArguments extends PlaceArguments {
@@ -64,18 +67,25 @@ export function addRestoreCommands(
         "which backup; default the newest, which holds every earlier instant",
       )
       .option("--to-time <instant>", "as of then: RFC 3339, a day, or =-2h for two hours ago")
-      .option("--to-seq <n>", "as of this entry of the tenant that --tenant names", parseCount),
+      .option("--to-seq <n>", "as of this entry of the tenant that --tenant names", parseCount)
+      .option(
+        "--types <names>",
+        "only records of these types, back into this installation; with --owner only that owner's",
+        collectNames,
+      ),
   ).action((point: string | undefined, options: RestoreArguments, command: Command) =>
-    runCommand(context, command, async (run) => {
-      const { tenant } = command.optsWithGlobals<{ readonly tenant?: string }>();
-      await restore(run, {
-        from: repositoryUrl(options.repository, run.terminal),
-        backupId: options.backup ?? "latest",
-        to: pointOf(run, point, options),
-        ...(tenant === undefined ? {} : { tenant }),
-        place: options,
-      });
-    }),
+    isOfRecords(command, options)
+      ? withSession(context, command, (session) => bringBack(session, point, options))
+      : runCommand(context, command, async (run) => {
+          const { tenant } = command.optsWithGlobals<{ readonly tenant?: string }>();
+          await restore(run, {
+            from: repositoryUrl(options.repository, run.terminal),
+            backupId: options.backup ?? "latest",
+            to: pointOf(run, point, options),
+            ...(tenant === undefined ? {} : { tenant }),
+            place: options,
+          });
+        }),
   );
   withPlaceOptions(
     program
@@ -90,6 +100,45 @@ export function addRestoreCommands(
       restore(run, { from: options.from, backupId: "latest", to: "latest", place: options }),
     ),
   );
+}
+
+/** Whether records are to be brought back into this installation, in place of making another. */
+function isOfRecords(command: Command, { types, into }: RestoreArguments): boolean {
+  const { owner } = command.optsWithGlobals<{ readonly owner?: string }>();
+  if (types === undefined && owner === undefined) return false;
+  if (into === undefined) return true;
+  throw usageError(
+    "--types and --owner bring records back into this installation, and --into makes another",
+    "leave out --into, or --types and --owner",
+  );
+}
+
+async function bringBack(
+  session: Session,
+  point: string | undefined,
+  options: RestoreArguments,
+): Promise<void> {
+  const { compose, custody, scope, settings, terminal, show } = session;
+  const { owner, ...ofTenant } = scope;
+  await onRepository(session, options, async (place) => {
+    const stop = new AbortController();
+    using _interrupt = terminal.onInterrupt(() => stop.abort());
+    const { dataDirectory, keyFile, keyBackup } = settings;
+    const counts = await custody.backup.restoreRecords(ofTenant, place, {
+      backupId: options.backup ?? "latest",
+      to: pointOf(session, point, options),
+      ...given({ owner, types: options.types }),
+      makePlace: () =>
+        compose.makeScratchPlace({
+          dataDirectory,
+          keyFile,
+          ...given({ keyBackup }),
+          open: (restored) => compose.openCustody(restored),
+        }),
+      signal: stop.signal,
+    });
+    await show(counts, () => renderRecords(session, counts));
+  });
 }
 
 function withPlaceOptions(command: Command): Command {

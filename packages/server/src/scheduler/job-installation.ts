@@ -7,11 +7,11 @@ const WAIT_MS = 60_000;
 const PAUSE_MS = 500;
 
 /**
- * SharedCustody: one open installation for all jobs that run at once, closed when none does.
+ * JobInstallation: one open installation for all jobs that run at once, closed when none does.
  *
  * A data directory belongs to one process at a time, and people use the command line between jobs.
  */
-export class SharedCustody {
+export class JobInstallation {
   readonly #open: () => Promise<Custody>;
   readonly #runtime: Pick<Runtime, "clock" | "sleep">;
   #opened: Promise<Custody> | undefined;
