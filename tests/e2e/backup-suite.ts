@@ -58,9 +58,11 @@ export async function answersOf(run: Run): Promise<readonly string[]> {
   return answers;
 }
 
-/** An answer without how far the store had read, which is not part of it. */
+/** An answer without how far the store had read, and without an engine's own names of SQL types. */
 function sameOnAll(output: string): string {
-  return output.replaceAll(/"checkpoint":\d+/g, '"checkpoint":0');
+  return output
+    .replaceAll(/"checkpoint":\d+/g, '"checkpoint":0')
+    .replaceAll(/"type":"(?:INTEGER|Int32)"/g, '"type":"integer"');
 }
 
 /** What a search found, without its order, scores and marks: each engine has its own. */
