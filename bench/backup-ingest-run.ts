@@ -1,6 +1,6 @@
 // A child process: stretches of commits without a backup, with full backups and with continuous shipping
 // under way, in turns.
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 
 import type { ShippingRound } from "@custody/core/backup/ship-continuously";
@@ -17,14 +17,24 @@ import { answer, backupRequest, BATCH_RECORDS } from "./run-request.ts";
 type Beside = "nothing" | "full" | "continuous";
 
 /** What a stretch of commits came to. */
-interface Stretch {
+interface Stretch extends Committed {
   readonly beside: Beside;
-  readonly seconds: number;
-  readonly records: number;
-  /** Backups that were finished, those that ended just after the last commit among them. */
+  /** Backups that were finished, the one that was under way at the end among them. */
   readonly backups: number;
   readonly backupSeconds: number;
   readonly backupBytes: number;
+  /** How old the oldest commit was that had not been shipped, at the end of a round of shipping. */
+  readonly lagMsMax?: number;
+}
+
+interface Committed {
+  readonly records: number;
+  /** To the last receipt. */
+  readonly seconds: number;
+  /** Until every store had taken them. */
+  readonly caughtUpSeconds: number;
+  /** Of this process until then, with the backup's; store processes are not counted. */
+  readonly cpuSeconds: number;
 }
 
 // A fifth of the default, so that several rounds fall into a stretch: a heavier load than the default is.
@@ -56,15 +66,21 @@ function* take(count: number): Generator<LineBatch> {
   }
 }
 
-async function commitStretch(): Promise<{ readonly seconds: number; readonly answer: number }> {
-  return timed(() => commitBatches(custody, take(roundRecords)));
+async function commitStretch(): Promise<Committed> {
+  const cpuBefore = process.cpuUsage();
+  const begun = performance.now();
+  const { seconds, answer: committed } = await timed(() =>
+    commitBatches(custody, take(roundRecords)),
+  );
+  await custody.catchUp(SCOPE);
+  const caughtUpSeconds = (performance.now() - begun) / 1_000;
+  const { user, system } = process.cpuUsage(cpuBefore);
+  return { records: committed, seconds, caughtUpSeconds, cpuSeconds: (user + system) / 1_000_000 };
 }
 
 async function besideNothing(): Promise<Stretch> {
-  const { seconds, answer: committed } = await commitStretch();
-  await custody.catchUp(SCOPE);
-  const none = { backups: 0, backupSeconds: 0, backupBytes: 0 };
-  return { beside: "nothing", seconds, records: committed, ...none };
+  const committed = await commitStretch();
+  return { beside: "nothing", ...committed, backups: 0, backupSeconds: 0, backupBytes: 0 };
 }
 
 /** Commits while one full backup after another is made, each into a place of its own. */
@@ -78,17 +94,15 @@ async function besideFull(places: string): Promise<Stretch> {
       backupBytes += written.bytes;
     }
   });
-  const { seconds, answer: committed } = await commitStretch();
+  const committed = await commitStretch();
   isOver = true;
   const { seconds: backupSeconds } = await backingUp;
-  await custody.catchUp(SCOPE);
   rmSync(places, { recursive: true });
-  return { beside: "full", seconds, records: committed, backups, backupSeconds, backupBytes };
+  return { beside: "full", ...committed, backups, backupSeconds, backupBytes };
 }
 
 /** Commits while what is new is shipped to a place that has all that was there before. */
 async function besideShipping(): Promise<Stretch> {
-  mkdirSync(repository, { recursive: true });
   await backUp(custody, repository, "incremental");
   await using place = await openPlace(repository);
   const stop = new AbortController();
@@ -100,18 +114,17 @@ async function besideShipping(): Promise<Stretch> {
       onRound: (round) => shipped.push(round),
     }),
   );
-  const { seconds, answer: committed } = await commitStretch();
+  const committed = await commitStretch();
   stop.abort();
   const { seconds: backupSeconds } = await shipping;
   const failed = shipped.find(({ error }) => error !== undefined);
   if (failed !== undefined) throw new Error("a round of shipping failed", { cause: failed.error });
-  await custody.catchUp(SCOPE);
   return {
     beside: "continuous",
-    seconds,
-    records: committed,
+    ...committed,
     backups: shipped.filter(({ backupId }) => backupId !== undefined).length,
     backupSeconds,
     backupBytes: shipped.reduce((sum, { bytes }) => sum + bytes, 0),
+    lagMsMax: Math.max(0, ...shipped.map(({ lag }) => lag.ms)),
   };
 }

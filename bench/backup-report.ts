@@ -14,29 +14,38 @@ export function printBackup({ machine, records, rounds, backup }: BackupResult):
   printKeys(backup.keys);
 }
 
-function printIngest(measured: Measured, roundRecords: number): void {
+function printIngest({ facts, load }: Measured, roundRecords: number): void {
   // Written by our own child process, as are the facts below.
-  const { stretches } = measured.facts as unknown as IngestFacts;
-  const normal = ofKind(stretches, "nothing").map(perSecond);
+  const { stretches } = facts as unknown as IngestFacts;
+  const normal = ofKind(stretches, "nothing");
   const row = (name: string, beside: string): string[] => {
     const own = ofKind(stretches, beside);
-    const ratios = own.map((one, index) => perSecond(one) / (normal[index] ?? 0));
+    const of = (value: (one: Stretch) => number): number => middle(own.map(value));
+    const share = (value: (one: Stretch) => number): string =>
+      (of(value) / middle(normal.map(value))).toFixed(2);
     return [
       name,
-      middle(own.map(perSecond)).toFixed(0),
-      (middle(own.map(perSecond)) / middle(normal)).toFixed(2),
-      ratios.map((ratio) => ratio.toFixed(2)).join(" "),
-      String(own.reduce((sum, { backups }) => sum + backups, 0)),
-      (own.reduce((sum, { backupBytes }) => sum + backupBytes, 0) / MIB).toFixed(0),
+      of(perSecond).toFixed(0),
+      share(perSecond),
+      of(caughtUpPerSecond).toFixed(0),
+      share(caughtUpPerSecond),
+      of(({ cpuSeconds }) => cpuSeconds).toFixed(1),
+      share(({ cpuSeconds }) => cpuSeconds),
+      `${sum(own, "backups")} (${(sum(own, "backupBytes") / MIB).toFixed(0)} MiB)`,
     ];
   };
-  print(`\nacknowledged ingest, ${roundRecords} records a stretch, load ${measured.load}`);
+  print(`\nacknowledged ingest, ${roundRecords} records a stretch, load ${load}`);
   printTable([
-    ["beside", "records/s", "of normal", "each round", "backups", "MiB written"],
+    ["beside", "records/s", "ratio", "caught up", "ratio", "CPU s", "ratio", "backups written"],
     row("no backup", "nothing"),
     row("one full backup after another", "full"),
     row("shipping, every second", "continuous"),
   ]);
+  const shipped = ofKind(stretches, "continuous").map(({ lagMsMax = 0 }) => lagMsMax);
+  const isWhole = stretches.every((stretch) => stretch.records === roundRecords);
+  print(
+    `every commit acknowledged: ${isWhole}; shipping was at most ${Math.max(...shipped)} ms behind after a round`,
+  );
 }
 
 function printSpeed(measured: Measured): void {
@@ -91,28 +100,28 @@ function printIncremental(
 function printSizes(sizes: readonly SizeResult[]): void {
   const perSecond = ({ facts }: Measured, name: string): string =>
     (Number(facts["records"]) / Number(facts[name])).toFixed(0);
-  const mib = ({ peakBytes }: Measured): string => (peakBytes / MIB).toFixed(0);
-  print("\nrecords a second, and peak memory of all processes in MiB");
+  const mib = (bytes: unknown): string => (Number(bytes) / MIB).toFixed(0);
+  print("\nrecords a second");
   printTable([
-    [
-      "records",
-      "ingest",
-      "caught up",
-      "restored",
-      "caught up",
-      "create MiB",
-      "restore MiB",
-      "load",
-    ],
-    ...sizes.map(({ records, fill, create, restore }) => [
+    ["records", "committed", "and in all stores", "journal restored", "and in all stores", "load"],
+    ...sizes.map(({ records, fill, restore }) => [
       String(records),
       perSecond(fill, "acknowledgedSeconds"),
       perSecond(fill, "seconds"),
       perSecond(restore, "journalSeconds"),
       perSecond(restore, "caughtUpSeconds"),
-      mib(create),
-      mib(restore),
       String(restore.load),
+    ]),
+  ]);
+  print("\npeak memory of all processes, MiB");
+  printTable([
+    ["records", "installation opened", "full backup", "journal restored", "stores filled"],
+    ...sizes.map(({ records, create, restore }) => [
+      String(records),
+      mib(create.facts["openedBytes"]),
+      mib(create.peakBytes),
+      mib(restore.peakBytes),
+      mib(restore.wholePeakBytes),
     ]),
   ]);
   const isReconciled = sizes.every(({ restore }) => restore.facts["isReconciled"] === true);
@@ -135,8 +144,11 @@ interface Stretch {
   readonly beside: string;
   readonly seconds: number;
   readonly records: number;
+  readonly caughtUpSeconds: number;
+  readonly cpuSeconds: number;
   readonly backups: number;
   readonly backupBytes: number;
+  readonly lagMsMax?: number;
 }
 
 interface SpeedFacts {
@@ -176,6 +188,14 @@ function ofKind(stretches: readonly Stretch[], beside: string): readonly Stretch
 
 function perSecond({ records, seconds }: Stretch): number {
   return records / seconds;
+}
+
+function caughtUpPerSecond({ records, caughtUpSeconds }: Stretch): number {
+  return records / caughtUpSeconds;
+}
+
+function sum(stretches: readonly Stretch[], of: "backups" | "backupBytes"): number {
+  return stretches.reduce((all, stretch) => all + stretch[of], 0);
 }
 
 function middle(values: readonly number[]): number {

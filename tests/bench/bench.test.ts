@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { sessionEvidence } from "@custody/packs/redteam/types/session-evidence";
 
 import { runChild } from "../../bench/child-run.ts";
+import type { ChildRun } from "../../bench/child-run.ts";
 import { writeEvidence } from "../../bench/generate.ts";
 import { lineBatches, parsedLines } from "../../bench/record-lines.ts";
 
@@ -90,3 +91,43 @@ test("baseline and Custody hold the same records, and Custody's are reconciled a
   ]);
   expect(recordsOf("relational")).toBe(3);
 }, 120_000);
+
+describe("the benchmark of backups", () => {
+  const run = (program: string, records: number): Promise<ChildRun> =>
+    runChild(`./backup-${program}-run.ts`, {
+      input,
+      directory: join(root, "backup"),
+      records,
+      durability: "durable",
+      backup: { rounds: 1, roundRecords: 100, repository: join(root, "backup", "repository") },
+    });
+
+  test("every record that was committed beside a backup is acknowledged", async () => {
+    mkdirSync(join(root, "backup"));
+    const { facts } = await run("ingest", 200);
+    expect(facts["stretches"]).toMatchObject([
+      { beside: "nothing", records: 100, backups: 0 },
+      { beside: "full", records: 100 },
+      { beside: "continuous", records: 100 },
+    ]);
+  }, 120_000);
+
+  test("what was backed up is restored whole, and its backup verified", async () => {
+    rmSync(join(root, "backup"), { recursive: true, force: true });
+    mkdirSync(join(root, "backup"));
+    expect((await run("fill", RECORDS)).facts).toMatchObject({ records: 500 });
+    expect((await run("create", RECORDS)).facts).toMatchObject({ objects: 4 });
+    expect((await run("restore", RECORDS)).facts).toMatchObject({
+      records: 500,
+      isReconciled: true,
+    });
+    const { facts } = await run("speed", RECORDS);
+    expect(facts["rounds"]).toMatchObject([{ isVerified: true }]);
+  }, 120_000);
+
+  test("the backup of the keys has a key for each person", async () => {
+    rmSync(join(root, "backup"), { recursive: true, force: true });
+    mkdirSync(join(root, "backup"));
+    expect((await run("keys", 20)).facts).toMatchObject({ keys: 20 });
+  }, 60_000);
+});
