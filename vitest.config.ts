@@ -1,3 +1,5 @@
+import { availableParallelism } from "node:os";
+
 import { defaultClientConditions, defaultServerConditions } from "vite";
 import { configDefaults, defineConfig, type ViteUserConfig } from "vitest/config";
 
@@ -19,6 +21,8 @@ const config: ViteUserConfig = defineConfig({
       ...(isEnginesAsked ? [] : ["**/*.engine.test.ts"]),
     ],
     pool: "forks",
+    // Tests wait for disks and child processes more than they compute. Servers are shared, and asked by one at a time.
+    maxWorkers: isEnginesAsked ? 1 : Math.max(2, availableParallelism() - 1),
     // Worker threads and type-stripped children of a test inherit these from `process.execArgv`.
     execArgv: ["--conditions=source", "--disable-warning=ExperimentalWarning"],
     testTimeout: 20_000,

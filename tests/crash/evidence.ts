@@ -17,10 +17,7 @@ export function evidenceId(number: number): string {
 }
 
 /** A numbered record with so many characters of answer. */
-function evidence(
-  number: number,
-  size: number,
-): { readonly fields: Record<string, unknown> } {
+function evidence(number: number, size: number): { readonly fields: Record<string, unknown> } {
   return {
     fields: {
       id: evidenceId(number),

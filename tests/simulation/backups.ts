@@ -120,11 +120,14 @@ async function restoreOne(
   { backupId, random }: { readonly backupId: string; readonly random: Random },
 ): Promise<void> {
   const contents = await openBackup(repository, backupId);
-  const { tenants } = contents.manifest;
+  const { tenants, createdAt } = contents.manifest;
+  // A backup tells nothing of instants behind its cut, and is not restored to them.
+  const reached = Math.max(createdAt, ...tenants.map(({ head }) => head.receivedAt));
   const instants = tenants.flatMap(({ tenant }) =>
     world.database.committed(tenant).entries.map(({ receivedAt }) => receivedAt),
   );
-  const time = random.pick(instants.length === 0 ? [0] : instants) + random.between(-1, 1);
+  const drawn = random.pick(instants.length === 0 ? [0] : instants) + random.between(-1, 1);
+  const time = Math.min(drawn, reached);
   const place: HistoryPlace = {
     keys: world.keys,
     disk: new SimulatedDisk(new Random(0, "restored")),

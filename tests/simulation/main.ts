@@ -10,8 +10,8 @@ import { simulate } from "./simulation.ts";
 
 const USAGE = `npm run simulate -- --seeds N [--from SEED] [--jobs J]   runs N seeds, shrinks what fails
 npm run simulate -- --seed SEED [--steps 1,2] [--faults 0] [--follow]   replays one
-npm run simulate -- --bugs [NAME …] [--known] [--note] [--jobs J]   plants bugs into a copy of the sources and finds each;
-  --known tries the seed that found it last before all others, --note writes into the table which one did`;
+npm run simulate -- --bugs [NAME …] [--within N] [--known] [--note] [--jobs J]   plants bugs into a copy of the sources and finds each;
+  --within takes those that must be found within N seeds, --known tries the seed that found it last before all others, --note writes into the table which one did`;
 
 const DEFAULT_SEEDS = 200;
 const SHRINKING_RUNS_MAX = 200;
@@ -32,6 +32,7 @@ const { values, positionals } = parseArgs({
     faults: { type: "string" },
     follow: { type: "boolean", default: false },
     bugs: { type: "boolean", default: false },
+    within: { type: "string" },
     known: { type: "boolean", default: false },
     note: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -94,6 +95,7 @@ function progress(count: number): (progress: SeedProgress) => void {
 async function hunt(): Promise<boolean> {
   const { found, missed } = await huntBugs({
     names: positionals,
+    seedsMax: Number(values.within ?? Number.POSITIVE_INFINITY),
     jobs: Number(values.jobs),
     isByKnownSeed: values.known,
     isNoted: values.note,

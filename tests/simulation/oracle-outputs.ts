@@ -12,13 +12,14 @@ const TOPICS: Readonly<Record<string, string>> = {
 
 /** Every record of a type that is told of was told, and of one record the earlier version first. */
 export function checkEvents(world: World, tenant: string, entries: readonly HistoryEntry[]): void {
+  const timeline = world.database.committed(tenant).head?.timeline.slice(0, 12);
   for (const [type, topic] of Object.entries(TOPICS)) {
     const events = world.stream.topics.get(`${tenant} ${topic}`) ?? [];
     const told = new Set(events.map(({ eventId }) => eventId));
     const wanted = entries
       .filter((entry) => entry.type === type)
       .flatMap(({ sequence, records }) =>
-        records.map((_, line) => `${tenant}:${sequence}:${line}`),
+        records.map((_, line) => `${tenant}:${timeline}:${sequence}:${line}`),
       );
     const missing = wanted.filter((eventId) => !told.has(eventId));
     const invented = [...told].filter((eventId) => !wanted.includes(eventId));
@@ -30,7 +31,7 @@ export function checkEvents(world: World, tenant: string, entries: readonly Hist
     for (const { key, eventId } of events) {
       if (seen.has(eventId)) continue;
       seen.add(eventId);
-      const sequence = Number(eventId.split(":")[1]);
+      const sequence = Number(eventId.split(":")[2]);
       const before = last.get(key) ?? 0;
       ensure(before <= sequence, "events-are-told", () => `${eventId} came after ${before}`);
       last.set(key, sequence);

@@ -166,20 +166,19 @@ async function check(world: World, model: Model, tenant: string): Promise<void> 
 }
 
 /**
- * Every segment file is in the catalogue, and some entry's lines lie in it: whatever a writer left behind
- * is gone, save what a collector had begun to remove when it died.
+ * Every segment file is in the catalogue, and some entry's lines lie in it: whatever a writer or a
+ * collector that died left behind is gone, and no intent is left of it.
  */
 function checkGarbage(world: World, tenant: string): void {
-  const { segments, entries } = world.database.committed(tenant);
+  const { segments, entries, intents } = world.database.committed(tenant);
   const used = new Set(
     entries.map(({ location }) => (location.kind === "segment" ? location.segmentId : "")),
   );
   const unused = [...segments.keys()].filter((segmentId) => !used.has(segmentId));
   ensure(unused.length === 0, "no-garbage-stays", () => `nothing lies in ${unused.join(", ")}`);
   const known = new Set([...segments.values()].map(({ blobKey }) => `${tenant}/${blobKey}`));
-  const left = world.disk.list(`${tenant}/segments/`).filter((path) => {
-    const segmentId = path.slice(path.lastIndexOf("/") + 1, -".segment".length);
-    return !known.has(path) && !world.collected.has(segmentId);
-  });
+  const left = world.disk.list(`${tenant}/segments/`).filter((path) => !known.has(path));
   ensure(left.length === 0, "no-garbage-stays", () => left.join(", "));
+  const intended = [...intents.keys()];
+  ensure(intended.length === 0, "no-garbage-stays", () => `left intents: ${intended.join(", ")}`);
 }

@@ -4,7 +4,7 @@ import type { Cache } from "@custody/stores/cache/port";
 import { StoreError } from "@custody/stores/errors";
 import type { Collection } from "@custody/stores/projected-store";
 import type { Delivery } from "@custody/stores/record-batch";
-import type { JournalStore, SegmentIntent } from "@custody/stores/relational/journal";
+import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 import type { ProjectedRole, ProjectedStoresByRole, Stores } from "@custody/core/stores";
 
@@ -25,8 +25,6 @@ export interface WorldStores {
   readonly cache: Cache;
   readonly stream: MemoryStream;
   readonly projected: ReadonlyMap<ProjectedRole, MemoryProjected>;
-  /** Segments whose intents a collector has taken. */
-  readonly collected: Set<string>;
 }
 
 export interface StoreClientsParts {
@@ -131,9 +129,7 @@ function projectedClient(
 
 /** A transaction lives as long as its connection: when that breaks, the store takes it back. */
 function journalClient(parts: StoreClientsParts): JournalStore {
-  return client(parts, "journal", parts.journal as JournalStore, (call, name, args) => {
-    if (name === "dropIntents") noteDropped(parts, args);
-    if (name === "takeExpiredIntents") return { ...call, perform: () => noteTaken(parts, call) };
+  return client(parts, "journal", parts.journal as JournalStore, (call, name) => {
     if (name !== "begin") return call;
     let transaction: MemoryTransaction | undefined;
     return {
@@ -145,18 +141,6 @@ function journalClient(parts: StoreClientsParts): JournalStore {
       },
     };
   });
-}
-
-/** What a collector has taken and then not removed, because it died or the store did, nobody removes. */
-async function noteTaken({ world }: StoreClientsParts, call: Call<unknown>): Promise<unknown> {
-  const taken = (await call.perform()) as readonly SegmentIntent[];
-  for (const { segmentId } of taken) world.collected.add(segmentId);
-  return taken;
-}
-
-/** What a writer gives up and then does not remove is in the same case. */
-function noteDropped({ world }: StoreClientsParts, [, segmentIds]: readonly unknown[]): void {
-  for (const segmentId of segmentIds as readonly string[]) world.collected.add(segmentId);
 }
 
 function transactionClient(

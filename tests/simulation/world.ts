@@ -44,7 +44,6 @@ export class World implements WorldStores {
   readonly stream: MemoryStream = new MemoryStream();
   readonly projected: ReadonlyMap<ProjectedRole, MemoryProjected>;
   readonly keys: MemoryKeys;
-  readonly collected: Set<string> = new Set();
   readonly #slots: (SimulatedProcess | undefined)[] = [];
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
   readonly #isUsed = new Set<Fault>();

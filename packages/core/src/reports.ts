@@ -124,9 +124,17 @@ export interface FileCheck {
   readonly faults: readonly FileFault[];
 }
 
+/** A projection whose store did not answer, so that nobody knows what it holds. */
+export interface NotCompared extends Pick<ProjectionCompared, "tenant" | "role" | "name"> {
+  /** What was said when it did not answer. */
+  readonly reason: string;
+}
+
 export interface ReconcileReport {
+  /** True when everything was compared, and nothing differs. */
   readonly ok: boolean;
   readonly projections: readonly ProjectionCompared[];
+  readonly notCompared: readonly NotCompared[];
   /** Only of a deep comparison. */
   readonly files?: FileCheck;
 }

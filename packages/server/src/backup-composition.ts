@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { openBackupRepository } from "@custody/core/backup/backup-repository";
 import type { BackupRepository } from "@custody/core/backup/backup-repository";
 import type { DrillPlace } from "@custody/core/backup/drill";
-import { openBackup } from "@custody/core/backup/open-backup";
+import { openBackup, openNewestBeside } from "@custody/core/backup/open-backup";
 import { restoreBackup } from "@custody/core/backup/restore";
 import type { RestoreOptions, RestoreProgress, RestoreReport } from "@custody/core/backup/restore";
 import type { RestoreTarget } from "@custody/core/backup/restored-journal";
@@ -175,13 +175,13 @@ function chosen({
   };
 }
 
-/** The newest backup, when it is another one: it knows of holds and erasures since. */
+/** The newest backup that can be read, when it is another one: it knows of holds and erasures since. */
 async function newestOf(
   repository: BackupRepository,
   restored: string,
 ): Promise<Pick<RestoreOptions, "newest">> {
-  const newest = await openBackup(repository, "latest");
-  return newest.manifest.backupId === restored ? {} : { newest };
+  const newest = await openNewestBeside(repository, restored);
+  return newest === undefined ? {} : { newest };
 }
 
 interface OpenedParts extends AsyncDisposable {

@@ -13,9 +13,11 @@ import {
   appendCommit,
   draftOf,
   emptyTenant,
+  isHeld,
   receiptKey,
   relocate,
   tableRows,
+  TAKEN,
 } from "./tenant-journal.ts";
 import type { TenantJournal } from "./tenant-journal.ts";
 import { TenantLock } from "./tenant-lock.ts";
@@ -188,7 +190,8 @@ export class MemoryJournal implements JournalStore {
 
   putIntent(scope: Scope, intent: Parameters<JournalStore["putIntent"]>[1]): Promise<void> {
     return this.#write(scope, ({ intents }) => {
-      intents.set(intent.segmentId, { ...intent });
+      if (intents.get(intent.segmentId)?.expiresAt !== TAKEN)
+        intents.set(intent.segmentId, { ...intent });
     });
   }
 
@@ -198,7 +201,7 @@ export class MemoryJournal implements JournalStore {
     expiresAt: number,
   ): ReturnType<JournalStore["renewIntents"]> {
     return this.#write(scope, ({ intents }) => {
-      if (!segmentIds.every((segmentId) => intents.has(segmentId))) return false;
+      if (!segmentIds.every((segmentId) => isHeld(intents, segmentId))) return false;
       for (const segmentId of segmentIds) {
         const intent = intents.get(segmentId);
         if (intent !== undefined) intents.set(segmentId, { ...intent, expiresAt });
@@ -217,8 +220,17 @@ export class MemoryJournal implements JournalStore {
         .filter(({ expiresAt }) => expiresAt < now)
         .sort((left, right) => left.expiresAt - right.expiresAt)
         .slice(0, limit);
-      for (const { segmentId } of taken) intents.delete(segmentId);
-      return taken;
+      for (const intent of taken) intents.set(intent.segmentId, { ...intent, expiresAt: TAKEN });
+      return taken.map(({ segmentId, blobKey }) => ({ segmentId, blobKey }));
+    });
+  }
+
+  takeIntents(scope: Scope, segmentIds: readonly string[]): Promise<void> {
+    return this.#write(scope, ({ intents }) => {
+      for (const segmentId of segmentIds) {
+        const intent = intents.get(segmentId);
+        if (intent !== undefined) intents.set(segmentId, { ...intent, expiresAt: TAKEN });
+      }
     });
   }
 

@@ -59,6 +59,10 @@ export class MemoryKeys implements KeyService {
     return this.#destroyed.has(`${tenant}/subject/${subject}`);
   }
 
+  async isOriginalDestroyed(tenant: string, blobId: string): Promise<boolean> {
+    return this.#destroyed.has(`${tenant}/original/${blobId}`);
+  }
+
   async originalKey(tenant: string, blobId: string, options?: KeyOptions): Promise<Uint8Array> {
     return this.#require(`${checkTenant(tenant)}/original/${blobId}`, options);
   }

@@ -47,6 +47,14 @@ export interface TenantJournal {
   readonly tables: Map<string, Table>;
 }
 
+/** What stands for the end of a lease once the intent is taken. */
+export const TAKEN = 0;
+
+/** Whether a segment has an intent that nobody has taken. */
+export function isHeld(intents: TenantJournal["intents"], segmentId: string): boolean {
+  return (intents.get(segmentId)?.expiresAt ?? TAKEN) !== TAKEN;
+}
+
 /** A tenant nobody has written to. */
 export function emptyTenant(): TenantJournal {
   return {
@@ -145,7 +153,7 @@ function checkHead({ head }: TenantJournal, commit: JournalAppend): void {
 }
 
 function requireIntent({ intents }: TenantJournal, segmentId: string): void {
-  if (!intents.has(segmentId))
+  if (!isHeld(intents, segmentId))
     throw new StoreError("conflict", `the intent to write segment ${segmentId} is gone`);
 }
 
@@ -235,7 +243,12 @@ export function relocate(tenant: TenantJournal, change: Relocation): void {
     tenant.entries[sequence - 1] = { ...entry, location };
     tenant.inline.delete(sequence);
   }
-  for (const segmentId of dropped) tenant.segments.delete(segmentId);
+  for (const segmentId of dropped) {
+    const row = tenant.segments.get(segmentId);
+    if (row !== undefined)
+      tenant.intents.set(segmentId, { segmentId, blobKey: row.blobKey, expiresAt: TAKEN });
+    tenant.segments.delete(segmentId);
+  }
 }
 
 function locationText(at: LineLocation): string {

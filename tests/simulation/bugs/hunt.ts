@@ -26,6 +26,8 @@ const TABLE = join(BUGS, "bugs.tsv");
 export interface HuntOptions {
   /** All, when there are none. */
   readonly names: readonly string[];
+  /** Leaves out those that may take more seeds. */
+  readonly seedsMax: number;
   readonly jobs: number;
   /** Tries the seed that found a bug the last time before all others. */
   readonly isByKnownSeed: boolean;
@@ -42,11 +44,13 @@ export interface HuntReport {
 
 /** Plants each bug into a copy of the sources, and runs seeds until it is found. */
 export async function huntBugs(options: HuntOptions): Promise<HuntReport> {
-  const { names, jobs, isByKnownSeed, isNoted, say } = options;
+  const { names, jobs, seedsMax, isByKnownSeed, isNoted, say } = options;
   const bugs = parseTable(readFileSync(TABLE, "utf8"));
   const unknown = names.filter((wanted) => !bugs.some(({ name }) => name === wanted));
   if (unknown.length > 0) throw new Error(`there is no planted bug ${unknown.join(", ")}`);
-  const left = bugs.filter(({ name }) => names.length === 0 || names.includes(name));
+  const left = bugs.filter(
+    (bug) => bug.seedsMax <= seedsMax && (names.length === 0 || names.includes(bug.name)),
+  );
   let [found, missed] = [0, 0];
   const work = async (): Promise<void> => {
     for (let bug = left.shift(); bug !== undefined; bug = left.shift()) {

@@ -19,6 +19,8 @@ export interface BackupLease {
   readonly touch: () => Promise<void>;
   /** Tells it now; asked for before what cannot be taken back. @throws CoreError `conflict`. */
   readonly confirm: () => Promise<void>;
+  /** Asks whether it was held all along, and tells nothing. @throws CoreError `conflict` when it was not. */
+  readonly require: () => Promise<void>;
   readonly release: () => Promise<void>;
 }
 
@@ -41,12 +43,15 @@ export async function takeBackupLease(
     await blob.put(scope, key, canonicalBytes({ use, expiresAt: now + BACKUP_LEASE_MS }));
     renewAt = now + BACKUP_LEASE_MS / 3;
   };
-  const confirm = async (): Promise<void> => {
+  const require = async (): Promise<void> => {
     if ((await blob.stat(scope, key)) === undefined)
       throw new CoreError(
         "conflict",
-        `the ${use} was silent for more than ${BACKUP_LEASE_MS / 60_000} minutes and was taken for dead; run it again`,
+        `the ${use} was silent for more than ${BACKUP_LEASE_MS / 60_000} minutes, or another machine's clock is ahead by as much, and it was taken for dead; run it again`,
       );
+  };
+  const confirm = async (): Promise<void> => {
+    await require();
     await write();
   };
   // A lease that cannot be given back ends by itself; what was done under it is done.
@@ -65,6 +70,7 @@ export async function takeBackupLease(
       if (now >= renewAt || now < renewAt - BACKUP_LEASE_MS) await confirm();
     },
     confirm,
+    require,
     release,
   };
 }

@@ -179,9 +179,13 @@ export async function readBackupManifest(
     return manifest;
   } catch (cause) {
     if (!(cause instanceof CoreError)) throw cause;
-    throw new CoreError(cause.code, `${at}: ${cause.message}`, { cause, at });
+    const advice = backupId === "latest" && cause.code === "damaged" ? OTHERS : "";
+    throw new CoreError(cause.code, `${at}: ${cause.message}${advice}`, { cause, at });
   }
 }
+
+const OTHERS =
+  "; `custody backup list` shows which ones can be read, and such a one can be named in place of latest";
 
 async function latestBackup(repository: BackupRepository): Promise<string | undefined> {
   return (await backupIds(repository)).at(-1);

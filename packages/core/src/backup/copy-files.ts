@@ -50,6 +50,8 @@ const STATE_PREFIXES = [
   "import/",
   // By which mapping a file was imported last, so that a newer one corrects it.
   "imported/",
+  // The fields that each type had, so that whoever opens a restored journal is warned of those it would lose.
+  "type/",
 ];
 
 /** The segments of a tenant's catalogue by id, each with the object that holds it. */

@@ -8,7 +8,14 @@ import { decodeTreeHead } from "../journal/format/tree-head.ts";
 import { signManifest } from "./backup-manifest.ts";
 import type { BackupKind, BackupManifest, TenantManifest } from "./backup-manifest.ts";
 import { takeBackupLease } from "./backup-lease.ts";
-import { listAll, newestReadable, nextBackupId, writeBackupManifest } from "./backup-repository.ts";
+import type { BackupLease } from "./backup-lease.ts";
+import {
+  deleteBackupManifest,
+  listAll,
+  newestReadable,
+  nextBackupId,
+  writeBackupManifest,
+} from "./backup-repository.ts";
 import type { BackupRepository } from "./backup-repository.ts";
 import { copyBlobs, copySegments, copyState, readSegmentPages } from "./copy-files.ts";
 import type { CopiedFiles } from "./copy-files.ts";
@@ -121,9 +128,24 @@ export async function createBackup(
     options.signal?.throwIfAborted();
     await lease.confirm();
     await writeBackupManifest(repository, backupId, signed.bytes);
+    await requireUnswept(repository, backupId, lease);
     return { manifest: signed.manifest, written: copier.written };
   } finally {
     await lease.release();
+  }
+}
+
+/** A prune that took this for dead while the manifest was on its way has not seen it, and swept what it names. */
+async function requireUnswept(
+  repository: BackupRepository,
+  backupId: string,
+  lease: BackupLease,
+): Promise<void> {
+  try {
+    await lease.require();
+  } catch (cause) {
+    await deleteBackupManifest(repository, backupId);
+    throw cause;
   }
 }
 
@@ -276,11 +298,11 @@ async function copyJournal(
   );
 }
 
-/** Whether all entries of an earlier backup are still those of the journal. */
-async function continues(
-  journal: JournalStore,
+/** Whether all entries of an earlier backup are still those of the journal: no restore has left them. */
+export async function continues(
+  journal: Pick<JournalStore, "entry">,
   scope: Scope,
-  { head }: TenantManifest,
+  { head }: Pick<TenantManifest, "head">,
 ): Promise<boolean> {
   const entry = await journal.entry(scope, head.sequence);
   return entry !== undefined && Buffer.from(entry.hash).toString("hex") === head.hash;

@@ -3,12 +3,14 @@ import { canonicalJson } from "@custody/contract/json";
 import type { Scope } from "@custody/stores/scope";
 
 import type { Custody } from "../custody.ts";
+import { CoreError } from "../errors.ts";
 import type { CommitPart } from "../journal/commit-request.ts";
 import type { KeyService } from "../keys/key-service.ts";
 import type { VerifyReport } from "../reports.ts";
 import type { Runtime } from "../runtime.ts";
 import { drills } from "../system-types.ts";
 import { verifyBundle } from "../verify/standalone.ts";
+import { continues } from "./create-backup.ts";
 import type { LiveJournal } from "./journal-contents.ts";
 import { restoreBackup } from "./restore.ts";
 import type { RestoreReport } from "./restore.ts";
@@ -50,6 +52,8 @@ export interface DrillReport {
   readonly tenants: number;
   readonly entries: number;
   readonly records: number;
+  /** Records and files that could not be read, as the key backup lacks keys that nobody destroyed. */
+  readonly keyless: number;
   /** Records that a projection held otherwise than the restored journal. */
   readonly differences: number;
   readonly verified: Pick<VerifyReport, "ok" | "fault">;
@@ -88,8 +92,10 @@ export async function drill(parts: DrillParts, scope: Scope): Promise<SignedDril
   for (const one of scopes) await custody.catchUp(one);
   const rtoMs = runtime.clock() - startedAt;
   const checked = await check(custody, scopes, { samples, keys });
-  const sum = (name: "entries" | "records"): number =>
+  const sum = (name: "entries" | "records" | "keyless"): number =>
     restored.tenants.reduce((total, one) => total + one[name], 0);
+  const files = restored.files.unreadable.filter(({ isErased }) => !isErased);
+  const keyless = sum("keyless") + files.length;
   const report: DrillReport = {
     backup: source.manifest.backupId,
     repository: source.manifest.repository,
@@ -100,8 +106,10 @@ export async function drill(parts: DrillParts, scope: Scope): Promise<SignedDril
     tenants: scopes.length,
     entries: sum("entries"),
     records: sum("records"),
+    keyless,
     ...checked,
     ok:
+      keyless === 0 &&
       checked.verified.ok &&
       checked.differences === 0 &&
       checked.proofs.tried === checked.proofs.held,
@@ -123,15 +131,21 @@ async function randomInstant(source: RestoreSource, runtime: Runtime): Promise<n
   return Math.min(first, last) + draw(runtime, Math.max(0, last - first) + 1);
 }
 
-/** How much younger the live journal's newest entry is than the newest one in the backup. */
+/**
+ * How much younger the live journal's newest entry is than the newest one in the backup. A tenant that is
+ * not in it, or whose history is another, has lost what came after the backup's newest entry of all.
+ */
 async function behind({ source, live }: DrillParts): Promise<number | null> {
   if (live === undefined) return null;
+  const { tenants } = source.manifest;
+  const newest = Math.max(0, ...tenants.map(({ head }) => head.receivedAt));
   let most = 0;
   for (const tenant of await live.journal.tenants()) {
     const head = await live.journal.head(reading(tenant));
-    const known = source.manifest.tenants.find((one) => one.tenant === tenant)?.head;
-    if (head === undefined || known?.sequence === head.sequence) continue;
-    most = Math.max(most, head.lastReceivedAt - (known?.receivedAt ?? 0));
+    const own = tenants.find((one) => one.tenant === tenant);
+    const isOfHistory = own !== undefined && (await continues(live.journal, reading(tenant), own));
+    if (head === undefined || (isOfHistory && own.head.sequence === head.sequence)) continue;
+    most = Math.max(most, head.lastReceivedAt - (isOfHistory ? own.head.receivedAt : newest));
   }
   return most;
 }
@@ -172,7 +186,10 @@ async function check(
 ): Promise<Pick<DrillReport, "differences" | "verified" | "proofs">> {
   let differences = 0;
   for (const scope of scopes) {
-    const { projections } = await custody.reconcile(scope);
+    const { projections, notCompared } = await custody.reconcile(scope);
+    const [left] = notCompared;
+    if (left !== undefined)
+      throw new CoreError("failed", `${left.role} ${left.name} is not compared: ${left.reason}`);
     for (const one of projections) differences += one.differences;
   }
   let held = 0;

@@ -2,7 +2,7 @@ import { CoreError } from "../errors.ts";
 import type { BackedUpEntry, BackedUpSegment, BackupContents } from "./backup-contents.ts";
 import type { BackupManifest, TenantManifest } from "./backup-manifest.ts";
 import type { BackupObjects } from "./backup-objects.ts";
-import { readBackupManifest } from "./backup-repository.ts";
+import { newestReadable, readBackupManifest } from "./backup-repository.ts";
 import type { BackupRepository } from "./backup-repository.ts";
 import { readSegmentPages } from "./copy-files.ts";
 import { readPack } from "./journal-pack.ts";
@@ -23,6 +23,19 @@ export async function openBackup(
 ): Promise<BackupContents> {
   const manifest = await readBackupManifest(repository, backupId);
   return backupContents(repository.objects, manifest);
+}
+
+/**
+ * Opens the newest backup that can be read, for what it knows of holds and erasures since another; `undefined`
+ * when it is that other one. A newer one that is damaged must not keep an older one from being restored.
+ */
+export async function openNewestBeside(
+  repository: BackupRepository,
+  backupId: string,
+): Promise<BackupContents | undefined> {
+  const newest = await newestReadable(repository);
+  if (newest === undefined || newest.backupId === backupId) return undefined;
+  return backupContents(repository.objects, newest);
 }
 
 /** What lies in the backup of a manifest that was read. */

@@ -87,6 +87,31 @@ describe("pruning backups", () => {
     expect(await keysOf(place, "pending/")).toEqual([]);
   });
 
+  test("a create that is taken for dead while its manifest is written leaves no backup without its parts", async () => {
+    await using installation = await openInstallation();
+    let prune: (() => Promise<unknown>) | undefined;
+    await using place = await openBackupPlace(installation, (blob) => ({
+      ...blob,
+      put: async (...args) => {
+        if (args[1].startsWith("manifests/")) await prune?.();
+        return blob.put(...args);
+      },
+    }));
+    await installation.custody.commit(scope, [bulk("a")]);
+    const { repository, parts } = place;
+    const clock = (): number => installation.clock.nowMs + BACKUP_LEASE_MS + 1;
+    const ahead = { ...repository, runtime: { ...repository.runtime, clock } };
+    prune = () => pruneBackups(ahead, { keep: () => [] });
+    await expect(createBackup(parts, { kind: "full" })).rejects.toMatchObject({
+      code: "conflict",
+      message: expect.stringMatching(/another machine's clock is ahead/) as unknown,
+    });
+    expect(await listBackups(repository)).toEqual([]);
+    prune = undefined;
+    await createBackup(parts, { kind: "incremental" });
+    expect(await verifyBackup(repository, "latest")).toMatchObject({ ok: true });
+  });
+
   test("what an interrupted backup left is swept", async () => {
     await using installation = await openInstallation();
     const after = { left: Infinity };

@@ -18,7 +18,7 @@ const ENTRIES_PER_STEP = 256;
  * Finds where a tenant's journal is cut: always behind a whole commit. A commit is in when its last entry
  * was received by the instant, or has at most the sequence.
  *
- * @throws CoreError `usage` for a sequence that the backup does not reach.
+ * @throws CoreError `usage` for a sequence or an instant that the backup does not reach.
  */
 export async function findCut(
   source: RestoreSource,
@@ -35,9 +35,26 @@ export async function findCut(
       `the backup holds ${end} entries of ${tenant}, not ${point.sequence}; use a later one`,
     );
   }
+  if ("time" in point) requireReached(source, point.time);
   const next =
     "sequence" in point ? point.sequence + 1 : await firstAfter(source, tenant, point.time);
   return commitEndBefore(source, tenant, next);
+}
+
+/**
+ * What was committed between the cut and a later instant is not in a backup: its end would be taken for the
+ * state at that instant. A clock that went back leaves entries that are later than the cut.
+ */
+function requireReached({ manifest }: RestoreSource, time: number): void {
+  const { createdAt, tenants, backupId } = manifest;
+  if (createdAt === undefined) return;
+  const reached = Math.max(createdAt, ...tenants.map(({ head }) => head.receivedAt));
+  if (time <= reached) return;
+  throw new CoreError(
+    "usage",
+    `backup ${backupId} was made of the journal as of ${new Date(reached).toISOString()}, and tells nothing of ` +
+      `${new Date(time).toISOString()}; use a later one, or restore to its end with latest`,
+  );
 }
 
 /** The sequence of the first entry received later than an instant; instants never fall along a journal. */

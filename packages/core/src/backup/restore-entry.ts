@@ -29,8 +29,10 @@ export interface EntryReadingParts {
 export interface ReadEntry {
   readonly entry: NewEntry;
   readonly tables: readonly TableWrite[];
-  /** Records whose person's key was destroyed, or is lost. */
+  /** Records whose person's key was destroyed. */
   readonly erased: number;
+  /** Records whose person's key is not in the key backup, though nobody destroyed it. */
+  readonly keyless: number;
 }
 
 /**
@@ -48,13 +50,21 @@ export async function readBackedUpEntry(
   const { sequence, hash, bytes, location, inlineLines } = backedUp;
   const { commit, type, operation, count, receivedAt, root } = decoded;
   const at = `entry ${sequence} of ${scope.tenant}`;
+  const declared = parts.registry.get(type)?.declaration;
+  // Read as an older version, it would be put into every store wrongly, and nobody be told.
+  if (declared !== undefined && declared.version < decoded.typeVersion)
+    throw new CoreError(
+      "usage",
+      `${at} is of ${type} version ${decoded.typeVersion}, and this Custody knows version ${declared.version}; ` +
+        "repeat the restore with the version that made the backup, or a later one",
+      { at },
+    );
   if (lineCount(lines) !== count)
     throw new CoreError("damaged", `${at} has ${lineCount(lines)} lines, not ${count}`, { at });
   if (Buffer.from(merkleRoot(leafHashes(lines))).toString("hex") !== root)
     throw new CoreError("damaged", `${at}: its lines are not those that were hashed`, { at });
   const records = Array.from({ length: count }, (_, index) => decodeLine(lineAt(lines, index)));
   const texts = operation === "delete" ? undefined : await openTexts(parts, scope, type, records);
-  const declared = parts.registry.get(type)?.declaration;
   const entry: NewEntry = {
     sequence,
     hash,
@@ -73,13 +83,18 @@ export async function readBackedUpEntry(
     ...(location.kind === "inline" && inlineLines !== undefined ? { lines: inlineLines } : {}),
   };
   const tables = tablesOf(parts.registry, decoded, records, texts);
-  return { entry, tables, erased: texts?.filter(({ isErased }) => isErased).length ?? 0 };
+  const keyless = texts?.filter(({ isKeyless }) => isKeyless).length ?? 0;
+  const unreadable = texts?.filter(({ isErased }) => isErased).length ?? 0;
+  return { entry, tables, erased: unreadable - keyless, keyless };
 }
 
 /** A record's opened fields; of an erased person's, those that were in the clear. */
 export interface OpenedText {
   readonly text: Uint8Array;
+  /** The person's key is gone. */
   readonly isErased: boolean;
+  /** It is gone, and nobody destroyed it. */
+  readonly isKeyless: boolean;
 }
 
 /** The opened fields of lines of one type, in their order. */
@@ -92,12 +107,15 @@ export async function openTexts(
   const subjects = [...new Set(lines.flatMap(({ subject }) => subject ?? []))];
   const known = await keys.subjectKeys(scope.tenant, subjects);
   const gone = new Set(subjects.filter((_, index) => known[index] === undefined));
+  const lost = new Set<string>();
+  for (const subject of gone)
+    if (!(await keys.isSubjectDestroyed(scope.tenant, subject))) lost.add(subject);
   const open = fieldOpener(keys);
   const opened: OpenedText[] = [];
   for (const line of lines) {
     const text = await open(scope, type, line);
     const isErased = line.sealed !== undefined && gone.has(line.subject ?? "");
-    opened.push({ text, isErased });
+    opened.push({ text, isErased, isKeyless: isErased && lost.has(line.subject ?? "") });
   }
   return opened;
 }

@@ -16,10 +16,12 @@ import type { ImportedMapping } from "../import/import-file.ts";
 import { leafHash } from "../journal/format/merkle.ts";
 import { decodeTreeHead, requireTreeHead } from "../journal/format/tree-head.ts";
 import { TreeFrontier } from "../journal/format/tree-frontier.ts";
+import { readTimelines } from "../journal/timelines.ts";
+import { TimelineCheck } from "../verify/timeline-check.ts";
 import { appendEntries } from "./append-entries.ts";
 import type { BackedUpEntry } from "./backup-contents.ts";
 import { readBackedUpEntry } from "./restore-entry.ts";
-import type { EntryReadingParts } from "./restore-entry.ts";
+import type { EntryReadingParts, ReadEntry } from "./restore-entry.ts";
 import type { SourceLines } from "./restore-lines.ts";
 import { tenantOf } from "./restore-source.ts";
 import type { RestoreSource } from "./restore-source.ts";
@@ -35,6 +37,7 @@ export interface Replayed {
   entries: number;
   records: number;
   erased: number;
+  keyless: number;
   /** Types that no installed pack declares; their records are kept, and shown once a pack declares them. */
   readonly unknownTypes: Set<string>;
 }
@@ -59,6 +62,7 @@ export class JournalReplay {
   readonly #imported = new Map<string, ImportedMapping>();
   #head: JournalHead | undefined;
   #frontier = new TreeFrontier();
+  #timelines = new TimelineCheck();
   #appends: JournalAppend[] = [];
   #pending: Pending = noPending();
   #weight = 0;
@@ -80,6 +84,8 @@ export class JournalReplay {
     this.#head = await journal.head(this.#scope);
     const { sequence = 0, frontier } = this.#head ?? {};
     this.#frontier = new TreeFrontier(sequence, frontier);
+    const present = await readTimelines(journal, this.#scope);
+    this.#timelines = new TimelineCheck(present.map(({ name }) => name));
     const { publicKey } = await keys.signer(tenant);
     if (sequence < to) {
       for await (const entry of source.entries(tenant, { after: sequence, to })) {
@@ -114,7 +120,7 @@ export class JournalReplay {
       lastReceivedAt: receivedAt,
       frontier: this.#frontier.serialise(),
     };
-    this.#count(decoded, read.erased);
+    this.#count(decoded, read);
     if (backedUp.treeHead !== undefined) {
       this.#requireHead(backedUp.treeHead, publicKey);
       this.#close(this.#head, backedUp, backedUp.treeHead);
@@ -175,8 +181,10 @@ export class JournalReplay {
       throw this.#damaged(sequence, "it does not follow the entry before it");
     if (decoded.tenant !== this.#scope.tenant)
       throw this.#damaged(sequence, `it is of tenant ${decoded.tenant}`);
-    if (head !== undefined && decoded.timeline !== head.timeline && decoded.operation !== "restore")
-      throw this.#damaged(sequence, "it is of another timeline, and no restore began that");
+    const wrongTimeline = this.#timelines.pass(decoded, this.#frontier);
+    if (wrongTimeline !== undefined) throw this.#damaged(sequence, wrongTimeline);
+    if (decoded.receivedAt < (head?.lastReceivedAt ?? 0))
+      throw this.#damaged(sequence, "it was received before the entry before it");
     return decoded;
   }
 
@@ -197,11 +205,12 @@ export class JournalReplay {
     throw this.#damaged(known.sequence, "the manifest names another head");
   }
 
-  #count({ type, count, source, commit }: Entry, erased: number): void {
+  #count({ type, count, source, commit }: Entry, { erased, keyless }: ReadEntry): void {
     const { importer, fileHash, mappingVersion } = source;
     this.#replayed.entries += 1;
     this.#replayed.records += count;
     this.#replayed.erased += erased;
+    this.#replayed.keyless += keyless;
     if (this.#parts.registry.get(type) === undefined) this.#replayed.unknownTypes.add(type);
     if (importer === undefined || fileHash === undefined || mappingVersion === undefined) return;
     const blobKey = `originals/${fileHash}`;

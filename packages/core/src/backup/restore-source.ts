@@ -5,6 +5,8 @@ import type { BackupManifest, TenantManifest } from "./backup-manifest.ts";
 
 /** What of a manifest a restore looks at. */
 export interface SourceManifest extends Pick<BackupManifest, "backupId" | "repository"> {
+  /** When the journal was cut, in epoch milliseconds; absent for a journal that is alive. */
+  readonly createdAt?: number;
   readonly tenants: readonly Pick<TenantManifest, "tenant" | "head" | "treeHead">[];
 }
 

@@ -66,6 +66,8 @@ export interface RestoredTenant {
   readonly records: number;
   /** Records whose person was erased: what of them is personal can be read no more. */
   readonly erased: number;
+  /** Records that cannot be read either, as the key backup lacks a key that nobody destroyed: it is not whole. */
+  readonly keyless: number;
   readonly carriedOver: CarriedOver;
 }
 
@@ -84,7 +86,10 @@ export async function restoreBackup(
   target: RestoreTarget,
   options: RestoreOptions,
 ): Promise<RestoreReport> {
-  const tenants = tenantsToRestore(source, options);
+  const cuts = new Map<string, Cut>();
+  // Before the place is begun, so that a point that cannot be reached leaves it as it was.
+  for (const tenant of tenantsToRestore(source, options))
+    cuts.set(tenant, await cutOf(source, options, tenant));
   const marker = await begin(source, target, options);
   const restore: Restore = {
     source,
@@ -97,7 +102,7 @@ export async function restoreBackup(
     files: { files: 0, bytes: 0, unreadable: [] },
   };
   const plans: Plan[] = [];
-  for (const tenant of tenants) plans.push(await planTenant(restore, tenant));
+  for (const [tenant, cut] of cuts) plans.push(planTenant(restore, tenant, cut));
   const done: RestoredTenant[] = [];
   for (const plan of plans) done.push(await restoreTenant(restore, plan));
   await putMarker(target.journal, undefined);
@@ -203,12 +208,8 @@ async function laterSources(
   return [newest, alive].filter((one) => one !== undefined);
 }
 
-async function planTenant(
-  { source, options, marker, later }: Restore,
-  tenant: string,
-): Promise<Plan> {
+function planTenant({ source, marker, later }: Restore, tenant: string, cut: Cut): Plan {
   const scope: Scope = { tenant, actor: marker.actor, deadline: Number.POSITIVE_INFINITY };
-  const cut = await cutOf(source, options, tenant);
   const known = [source, ...later].flatMap((one) => tenantOf(one, tenant)?.treeHead ?? []);
   const { timeline, size, root } = known.reduce(newer);
   return { scope, cut, oldHead: { timeline, size, root } };
@@ -230,13 +231,13 @@ async function cutOf(source: RestoreSource, options: RestoreOptions, tenant: str
 async function restoreTenant(restore: Restore, plan: Plan): Promise<RestoredTenant> {
   const { source, target, files, unknownTypes } = restore;
   const { scope, cut, oldHead } = plan;
-  const replayed: Replayed = { entries: 0, records: 0, erased: 0, unknownTypes };
+  const replayed: Replayed = { entries: 0, records: 0, erased: 0, keyless: 0, unknownTypes };
   await replay(restore, plan, replayed);
   await restoreFiles(source, target, scope, files);
   await restoreState(source, target, scope);
   const carriedOver = await carryOverAll(restore, plan);
-  const { entries, records, erased } = replayed;
-  return { tenant: scope.tenant, cut, oldHead, entries, records, erased, carriedOver };
+  const { unknownTypes: _, ...counts } = replayed;
+  return { tenant: scope.tenant, cut, oldHead, ...counts, carriedOver };
 }
 
 /** Replays the entries, then begins the new timeline; one that has begun has all of them. */

@@ -1,9 +1,13 @@
+import { cpSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Receipt } from "@custody/contract/receipt";
 import type { Scope } from "@custody/stores/scope";
+import { makeMemoryDirectory } from "@custody/stores/testing/temporary-directory";
 
-import { historyPack } from "../testing/history.ts";
+import { historyPack, historyPackV1 } from "../testing/history.ts";
 import { openInstallation, scope } from "../testing/installation.ts";
 import type { Installation } from "../testing/installation.ts";
 import { keysOf, openRestorePlace } from "../testing/restore-place.ts";
@@ -206,8 +210,10 @@ describe("an erasure", () => {
     await keys.destroyOriginalKey("acme", "originals/secret");
     expect(await living.isSubjectDestroyed("acme", subject)).toBe(false);
     const report = await restoreBackup(await contents(), place.target, { to: toFork });
-    expect(report.files.unreadable).toEqual([{ tenant: "acme", key: "originals/secret" }]);
-    expect(report.tenants.map(({ erased }) => erased)).toEqual([1]);
+    expect(report.files.unreadable).toEqual([
+      { tenant: "acme", key: "originals/secret", isErased: true },
+    ]);
+    expect(report.tenants.map(({ erased, keyless }) => [erased, keyless])).toEqual([[1, 0]]);
     await using restored = await place.open();
     const { custody } = restored;
     expect((await custody.get(scope, "sample/dossiers", "d2"))?.fields).not.toHaveProperty(
@@ -222,6 +228,58 @@ describe("an erasure", () => {
     );
   }, 60_000);
 });
+
+test("keys of people and files that the key backup lacks are not taken for erasures", async () => {
+  const directory = makeMemoryDirectory("custody-keys-");
+  try {
+    cpSync(join(installation.directory, "keys"), join(directory, "keys"), { recursive: true });
+    for (const kind of ["subjects", "originals"])
+      rmSync(join(directory, "keys", "acme", kind), { recursive: true });
+    await using place = await openRestorePlace(
+      { ...installation, directory },
+      { packs: [historyPack] },
+    );
+    const report = await restoreBackup(await contents(), place.target, { to: toFork });
+    expect(report.tenants.map(({ erased, keyless }) => [erased, keyless])).toEqual([[0, 2]]);
+    expect(report.files.unreadable).toEqual([
+      { tenant: "acme", key: "originals/secret", isErased: false },
+      { tenant: "acme", key: "reports/one.txt", isErased: false },
+    ]);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}, 60_000);
+
+test("what an import answered is told again only where the restored journal has that import", async () => {
+  await using place = await emptyPlace();
+  const source = await contents();
+  const state = async function* () {
+    yield { name: "import/later", value: "an import after the cut" };
+    yield { name: "other/name", value: "kept" };
+  };
+  await restoreBackup({ ...source, state }, place.target, { to: toFork });
+  const { journal } = place.target;
+  expect(await journal.state(scope, "import/later")).toBeUndefined();
+  expect(await journal.state(scope, "other/name")).toBe("kept");
+});
+
+test("records of a type that is newer than this Custody knows are not restored as an older one", async () => {
+  await using newer = await openInstallation({ packs: [historyPack] });
+  const part = {
+    type: "sample/notes",
+    put: [{ fields: { id: "n1", words: "two words", length: 9 } }],
+  };
+  await newer.custody.commit(scope, [part]);
+  const { stores } = newer;
+  const source = await contents({ journal: await stores.journal(), blob: await stores.blob() });
+  await using place = await openRestorePlace(newer, { packs: [historyPackV1] });
+  await expect(restoreBackup(source, place.target, { to: "latest" })).rejects.toMatchObject({
+    code: "usage",
+    message: expect.stringMatching(
+      /is of sample\/notes version 2, and this Custody knows version 1; repeat the restore with/,
+    ) as unknown,
+  });
+}, 60_000);
 
 /** The pseudonym that a dossier's line names. */
 async function subjectOf(id: string): Promise<string> {

@@ -1,6 +1,6 @@
 import type { BackupManifest } from "./backup-manifest.ts";
 import { deleteBackupManifest, newestReadable } from "./backup-repository.ts";
-import { createBackup } from "./create-backup.ts";
+import { continues, createBackup } from "./create-backup.ts";
 import type { CreateBackupOptions, CreateBackupParts } from "./create-backup.ts";
 
 /** How far what was shipped is behind what was committed. */
@@ -107,7 +107,10 @@ async function dropReplaced({ repository }: CreateBackupParts, own: string[]): P
   }
 }
 
-/** How far a backup is behind the journals; without one, all of them are. */
+/**
+ * How far a backup is behind the journals; without one, all of them are. So is a journal of another
+ * history than the backup's, however long both are.
+ */
 export async function lagBehind(
   { journal, repository }: Pick<CreateBackupParts, "journal" | "repository">,
   shipped: BackupManifest | undefined,
@@ -117,7 +120,9 @@ export async function lagBehind(
   for (const tenant of await journal.tenants()) {
     const scope = { ...repository.scope, tenant };
     const head = (await journal.head(scope))?.sequence ?? 0;
-    const known = shipped?.tenants.find((one) => one.tenant === tenant)?.head.sequence ?? 0;
+    const own = shipped?.tenants.find((one) => one.tenant === tenant);
+    const isOfHistory = own !== undefined && (await continues(journal, scope, own));
+    const known = isOfHistory ? own.head.sequence : 0;
     if (head <= known) continue;
     entries += head - known;
     const oldest = await journal.entry(scope, known + 1);

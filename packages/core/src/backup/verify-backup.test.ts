@@ -14,6 +14,7 @@ import type { BackupManifest, ObjectRef } from "./backup-manifest.ts";
 import { once } from "./backup-objects.ts";
 import { openBackupRepository, readBackupManifest } from "./backup-repository.ts";
 import { createBackup } from "./create-backup.ts";
+import { PackBuilder, readPack } from "./journal-pack.ts";
 import { BLOB_ROWS, readPages, SEGMENT_ROWS } from "./object-pages.ts";
 import { openBackup } from "./open-backup.ts";
 import { verifyBackup } from "./verify-backup.ts";
@@ -114,7 +115,8 @@ describe("checking backups", () => {
     expect((await objects()).size).toBe((await keysOf("objects/")).length);
     const contents = await openBackup(place.repository, "latest");
     const state: unknown[] = [];
-    for await (const value of contents.state("acme")) state.push(value);
+    for await (const value of contents.state("acme"))
+      if (!value.name.startsWith("type/")) state.push(value);
     expect(state).toEqual([{ name: "import/1", value: "answered" }]);
   });
 
@@ -246,6 +248,23 @@ describe("backups that were put together wrongly", () => {
     changed.clear();
     expect(report).toMatchObject({ ok: false, fault: { tenant: "acme" } });
     expect(report.fault?.reason).toMatch(reason);
+  });
+
+  test("it is found that the signed heads of the last commits are left out", async () => {
+    const { objects: sealed } = place.repository;
+    const [pack] = manifest.tenants[0]?.packs ?? [];
+    if (pack === undefined) throw new Error("there is no pack");
+    const builder = new PackBuilder("acme", 1);
+    for (const { bytes, lines } of readPack(await sealed.read(pack), { ...pack, tenant: "acme" }))
+      builder.add({ bytes, ...(lines === undefined ? {} : { lines }) });
+    const ref = await sealed.put(builder.finish(), "zstd");
+    await forged(() => ({ packs: [{ ...pack, ...ref }] }));
+    const report = await verifyBackup(place.repository, "latest");
+    changed.clear();
+    expect(report).toMatchObject({
+      ok: false,
+      fault: { at: "entry 4 of acme", reason: expect.stringMatching(/no signed head/) as unknown },
+    });
   });
 
   test("a manifest of another installation, repository or backup is refused", async () => {

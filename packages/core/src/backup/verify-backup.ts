@@ -9,6 +9,7 @@ import { lineCount } from "../journal/format/lines.ts";
 import { leafHashes, merkleRoot } from "../journal/format/merkle.ts";
 import { decodeTreeHead, requireTreeHead } from "../journal/format/tree-head.ts";
 import { TreeFrontier } from "../journal/format/tree-frontier.ts";
+import { TimelineCheck } from "../verify/timeline-check.ts";
 import type { BackedUpEntry } from "./backup-contents.ts";
 import type { BackupManifest, ObjectRef, TenantManifest } from "./backup-manifest.ts";
 import { readBackupManifest } from "./backup-repository.ts";
@@ -124,7 +125,7 @@ class TenantCheck {
   readonly #frontier = new TreeFrontier();
   #previous = NO_PREVIOUS;
   #receivedAt = 0;
-  #timeline: string | undefined;
+  readonly #timelines = new TimelineCheck();
 
   constructor(repository: BackupRepository, manifest: TenantManifest, progress: Progress) {
     this.#repository = repository;
@@ -166,7 +167,7 @@ class TenantCheck {
     for (const pack of packs) this.#progress.add(pack.bytes);
     const isCut =
       this.#previous === head.hash &&
-      this.#timeline === head.timeline &&
+      this.#timelines.present === head.timeline &&
       this.#receivedAt === head.receivedAt;
     if (!isCut) throw this.#damaged(`entry ${head.sequence}`, "it is not the one of the cut");
     requireTreeHead(treeHead, publicKey);
@@ -184,24 +185,26 @@ class TenantCheck {
     const at = `entry ${entry.sequence}`;
     if (entry.previous !== this.#previous)
       throw this.#damaged(at, "it does not follow the entry before it");
-    const begins = this.#timeline === undefined || String(entry.operation) === "restore";
-    if (entry.timeline !== this.#timeline && !begins)
-      throw this.#damaged(at, "it is of another timeline");
+    const wrongTimeline = this.#timelines.pass(entry, this.#frontier);
+    if (wrongTimeline !== undefined) throw this.#damaged(at, wrongTimeline);
     if (entry.receivedAt < this.#receivedAt)
       throw this.#damaged(at, "it was received before the entry before it");
-    this.#timeline = entry.timeline;
     this.#receivedAt = entry.receivedAt;
     this.#previous = Buffer.from(stored.hash).toString("hex");
     this.#frontier.append(stored.hash);
   }
 
-  #checkHead({ treeHead, sequence }: BackedUpEntry, publicKey: Uint8Array): void {
-    if (treeHead === undefined) return;
+  #checkHead({ treeHead, receipt, sequence }: BackedUpEntry, publicKey: Uint8Array): void {
+    if (treeHead === undefined) {
+      // A restore appends what lies between two heads at once, and has no place for the rest.
+      if (receipt === undefined && sequence < this.#manifest.head.sequence) return;
+      throw this.#damaged(`entry ${sequence}`, "its commit ends there, and no signed head does");
+    }
     const head = requireTreeHead(decodeTreeHead(treeHead), publicKey);
     const root = Buffer.from(this.#frontier.root()).toString("hex");
     const isThis =
       head.tenant === this.#manifest.tenant &&
-      head.timeline === this.#timeline &&
+      head.timeline === this.#timelines.present &&
       head.size === sequence &&
       head.root === root;
     if (!isThis) throw this.#damaged(`tree head at size ${sequence}`, "it signs another tree");

@@ -18,7 +18,10 @@ import { SegmentWriter } from "./format/segment-writer.ts";
 import type { SegmentBatch } from "./format/segment-writer.ts";
 
 export interface LineStoreParts {
-  readonly journal: Pick<JournalStore, "putIntent" | "dropIntents" | "segment" | "inlineLines">;
+  readonly journal: Pick<
+    JournalStore,
+    "putIntent" | "takeIntents" | "dropIntents" | "segment" | "inlineLines"
+  >;
   readonly blob: BlobStore;
   readonly keys: KeyService;
   readonly runtime: Runtime;
@@ -85,20 +88,20 @@ export class LineStore {
   }
 
   /**
-   * Removes segments that no commit will use: the intents first, then the files. One that is in the
-   * catalogue after that stays: its commit was made, and only the answer was lost.
+   * Removes segments that no commit will use: their intents are taken, then the files go, and the intents
+   * last, so that a collector goes on where this one dies. A segment that is in the catalogue once its
+   * intent is taken stays: its commit was made, and only the answer was lost.
    */
   async abandon(scope: Scope, segments: readonly SegmentRow[]): Promise<void> {
     const { journal, blob } = this.#parts;
     if (segments.length === 0) return;
-    await journal.dropIntents(
-      scope,
-      segments.map(({ segmentId }) => segmentId),
-    );
+    const ids = segments.map(({ segmentId }) => segmentId);
+    await journal.takeIntents(scope, ids);
     for (const { segmentId, blobKey } of segments) {
       if ((await journal.segment(scope, segmentId)) === undefined)
         await blob.delete(scope, blobKey);
     }
+    await journal.dropIntents(scope, ids);
   }
 
   /** Compresses the lines of a small commit, to be sealed once its sequence is known. */

@@ -43,6 +43,53 @@ describe("a point that is remembered", () => {
   });
 });
 
+describe("a receipt", () => {
+  const part = (name: string) => ({
+    type: "sample/assets",
+    put: [{ fields: { name, owner: "ops", risk: 1 } }],
+  });
+
+  test("of entries that the journal has lost, or holds otherwise, is refused", async () => {
+    await using installation = await openInstallation();
+    const { custody } = installation;
+    const receipt = await custody.commit(scope, [part("db")]);
+    const { records } = await custody.find(scope, "sample/assets", { after: receipt });
+    expect(records).toHaveLength(1);
+    for (const head of [
+      { ...receipt.head, size: 2 },
+      { ...receipt.head, root: "0".repeat(64) },
+    ])
+      await expect(
+        custody.find(scope, "sample/assets", { after: { ...receipt, head } }),
+      ).rejects.toMatchObject({
+        code: "conflict",
+        message: expect.stringMatching(/was an old copy of the data directory/) as unknown,
+      });
+  });
+
+  test("of another tenant is refused", async () => {
+    await using installation = await openInstallation();
+    const { custody } = installation;
+    await custody.commit(scope, [part("db")]);
+    const other = await custody.commit({ ...scope, tenant: "beta" }, [part("db")]);
+    await expect(custody.find(scope, "sample/assets", { after: other })).rejects.toMatchObject({
+      code: "conflict",
+    });
+  });
+
+  test("of a journal that was empty holds for ever", async () => {
+    await using installation = await openInstallation();
+    const { custody } = installation;
+    const gone = [{ type: "sample/assets", delete: ["never there"] }];
+    const nothing = await custody.commit(scope, gone);
+    expect([nothing.entries, nothing.head.size]).toEqual([[], 0]);
+    await custody.commit(scope, [part("db")]);
+    await custody.catchUp(scope);
+    const { records } = await custody.find(scope, "sample/assets", { after: nothing });
+    expect(records).toHaveLength(1);
+  });
+});
+
 describe("verify", () => {
   let installation: Installation;
   beforeEach(async () => {

@@ -1,3 +1,4 @@
+import type { Receipt } from "@custody/contract/receipt";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
@@ -5,6 +6,7 @@ import { CoreError } from "../errors.ts";
 import { restores } from "../system-types.ts";
 import { decodeEntry } from "./format/entry.ts";
 import type { Entry, OldHead } from "./format/entry.ts";
+import { decodeTreeHead } from "./format/tree-head.ts";
 
 /** One run of a journal's entries that were written in the same history. */
 export interface Timeline {
@@ -64,6 +66,29 @@ export async function restoreEntries(
     }
     if (entries.length < ENTRIES_PER_STEP) return found;
   }
+}
+
+/**
+ * Makes sure that a journal still holds what a receipt acknowledges: that it had exactly these entries at the
+ * receipt's size, in whichever timeline. An old copy of a data directory that was put back does not.
+ *
+ * @throws CoreError `conflict` that says why it does not.
+ */
+export async function requireAcknowledged(
+  journal: Pick<JournalStore, "entry" | "entries" | "treeHead">,
+  scope: Scope,
+  { timeline, head: { size, root } }: Pick<Receipt, "timeline" | "head">,
+): Promise<void> {
+  // Nothing was acknowledged of an empty journal, whose timeline has no name yet.
+  if (size === 0) return;
+  const signed = await journal.treeHead(scope, size);
+  if (signed !== undefined && decodeTreeHead(signed).root === root) return;
+  requireKnownPoint(await readTimelines(journal, scope), { timeline, size });
+  throw new CoreError(
+    "conflict",
+    `the receipt is of ${size} entries of timeline ${timeline}, and this journal does not hold them as they were ` +
+      "acknowledged; was an old copy of the data directory or of the journal's database put back?",
+  );
 }
 
 /**

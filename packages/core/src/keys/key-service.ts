@@ -64,6 +64,7 @@ export interface KeyService extends AsyncDisposable {
   originalKey(tenant: string, blobId: string, options?: KeyOptions): Promise<Uint8Array>;
   /** Destroys an original file's key for ever, as `destroySubjectKey` does. Again is no error. */
   destroyOriginalKey(tenant: string, blobId: string): Promise<void>;
+  isOriginalDestroyed(tenant: string, blobId: string): Promise<boolean>;
 }
 
 /** Whether a missing key is made. */

@@ -128,9 +128,8 @@ class LocalKeyService implements LocalKeys {
     await this.#destroy(this.#secretName(tenant, "subjects", subject));
   }
 
-  async isSubjectDestroyed(tenant: string, subject: string): Promise<boolean> {
-    const [key] = await this.#keyring.keys([this.#secretName(tenant, "subjects", subject)], false);
-    return key === "destroyed";
+  isSubjectDestroyed(tenant: string, subject: string): Promise<boolean> {
+    return this.#isDestroyed(this.#secretName(tenant, "subjects", subject));
   }
 
   async originalKey(tenant: string, blobId: string, options?: KeyOptions): Promise<Uint8Array> {
@@ -139,6 +138,10 @@ class LocalKeyService implements LocalKeys {
 
   async destroyOriginalKey(tenant: string, blobId: string): Promise<void> {
     await this.#destroy(this.#secretName(tenant, "originals", blobId));
+  }
+
+  isOriginalDestroyed(tenant: string, blobId: string): Promise<boolean> {
+    return this.#isDestroyed(this.#secretName(tenant, "originals", blobId));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -155,6 +158,11 @@ class LocalKeyService implements LocalKeys {
   async #destroy(name: string): Promise<void> {
     await this.#keyring.destroy(name);
     await this.backup.forget([name]);
+  }
+
+  async #isDestroyed(name: string): Promise<boolean> {
+    const [key] = await this.#keyring.keys([name], false);
+    return key === "destroyed";
   }
 
   async #require(name: string, options: KeyOptions | undefined): Promise<Uint8Array> {

@@ -7,9 +7,9 @@ import { lineAt, lineCount } from "../journal/format/lines.ts";
 import type { SegmentBatch } from "../journal/format/segment-writer.ts";
 import { isSamePlace } from "../journal/journal-reader.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
-import { INTENT_LEASE_MS } from "../journal/line-store.ts";
 import type { LineStore } from "../journal/line-store.ts";
 import type { Runtime } from "../runtime.ts";
+import { restores } from "../system-types.ts";
 
 export interface CompactParts {
   readonly journal: JournalStore;
@@ -19,19 +19,24 @@ export interface CompactParts {
   readonly runtime: Runtime;
 }
 
+/** The segments as a compaction finds them. */
+interface Catalogue {
+  readonly rows: ReadonlyMap<string, SegmentRow>;
+  /** How many lines of each are of an entry: all, but where a restore has cut a segment in its middle. */
+  readonly living: ReadonlyMap<string, number>;
+}
+
 /** Segments of at least this size are left as they are, and none is made much larger. */
 const SEGMENT_BYTES_WANTED = 64 * 1024 * 1024;
 const SMALL_BYTES = 8 * 1024 * 1024;
 const ENTRIES_PER_STEP = 256;
-const SEGMENTS = "segments/";
-/** Where a segment's file lies: its id is a UUIDv7, which begins with the instant it was begun. */
-const SEGMENT_KEY = /^segments\/[^/]+\/(([0-9a-f]{8}-[0-9a-f]{4})-7[0-9a-f-]{21})\.segment$/;
-const FILES_PER_STEP = 1_000;
-// A collector that lives needs some moments; this is far beyond any lease but that of a week's import.
-const SWEPT_AFTER_MS = 7 * INTENT_LEASE_MS;
+const INTENTS_PER_STEP = 256;
 
 /**
  * Moves inline lines and the lines of small segments into large segments, in journal order.
+ *
+ * A segment that a restore has cut in its middle has lines of no entry, whatever its size: what lives of
+ * it is moved once, and the rest goes with it.
  *
  * No line and no entry changes, so every proof holds. The catalogue is switched in one transaction;
  * a crash before leaves the new file to the collector, a crash after leaves the old ones to it.
@@ -46,8 +51,8 @@ export async function compact(
 }> {
   const before = await catalogue(parts, scope);
   const small = new Set(
-    [...before.values()]
-      .filter(({ bytes }) => bytes < SMALL_BYTES)
+    [...before.rows.values()]
+      .filter((row) => row.bytes < SMALL_BYTES || isCut(before, row))
       .map(({ segmentId }) => segmentId),
   );
   let moved = 0;
@@ -62,23 +67,28 @@ export async function compact(
     const { location } = entry;
     if (location.kind === "segment" && !small.has(location.segmentId)) continue;
     run.push(entry);
-    const row = location.kind === "segment" ? before.get(location.segmentId) : undefined;
+    const row = location.kind === "segment" ? before.rows.get(location.segmentId) : undefined;
     runBytes += row === undefined ? 1024 : (row.bytes / Math.max(1, row.lines)) * entry.count;
-    if (runBytes >= SEGMENT_BYTES_WANTED && endsItsSegment(entry, row)) await flush();
+    if (runBytes >= SEGMENT_BYTES_WANTED && endsItsSegment(entry, before)) await flush();
   }
   await flush();
-  await sweep(parts, scope);
   parts.reader.forget();
   return {
     entries: moved,
-    segmentsBefore: before.size,
-    segmentsAfter: (await catalogue(parts, scope)).size,
+    segmentsBefore: before.rows.size,
+    segmentsAfter: (await segmentRows(parts, scope)).size,
   };
 }
 
-/** A segment is only dropped whole, so a run ends where a segment does. */
-function endsItsSegment({ location, count }: StoredEntry, row: SegmentRow | undefined): boolean {
-  return location.kind === "inline" || location.firstLine + count === row?.lines;
+/** A segment is only dropped whole, so a run ends where a segment does. A restore leaves its first lines. */
+function endsItsSegment({ location, count }: StoredEntry, { living }: Catalogue): boolean {
+  return (
+    location.kind === "inline" || location.firstLine + count === living.get(location.segmentId)
+  );
+}
+
+function isCut({ living }: Catalogue, { segmentId, lines }: SegmentRow): boolean {
+  return living.get(segmentId) !== lines;
 }
 
 /** Moves a run; where another compaction has moved some of it meanwhile, that one has done the work. */
@@ -86,7 +96,7 @@ async function moveUnlessMoved(
   parts: CompactParts,
   scope: Scope,
   run: readonly StoredEntry[],
-  known: ReadonlyMap<string, SegmentRow>,
+  known: Catalogue,
 ): Promise<number> {
   try {
     return await moveRun(parts, scope, run, known);
@@ -104,14 +114,15 @@ async function moveRun(
   parts: CompactParts,
   scope: Scope,
   run: readonly StoredEntry[],
-  known: ReadonlyMap<string, SegmentRow>,
+  known: Catalogue,
 ): Promise<number> {
   const sources = new Set(
     run.flatMap(({ location }) => (location.kind === "segment" ? [location.segmentId] : [])),
   );
   const isOneSegment =
     sources.size === 1 && run.every(({ location }) => location.kind === "segment");
-  if (run.length === 0 || isOneSegment) return 0;
+  const rows = [...sources].flatMap((id) => known.rows.get(id) ?? []);
+  if (run.length === 0 || (isOneSegment && !rows.some((row) => isCut(known, row)))) return 0;
   const segment = await parts.lines.writeSegment(scope, batchesOf(parts, scope, run));
   let firstLine = 0;
   const entries = run.map(({ sequence, location, count }) => {
@@ -119,53 +130,24 @@ async function moveRun(
     firstLine += count;
     return entry;
   });
-  const rows = [...sources]
-    .flatMap((id) => known.get(id) ?? [])
-    .filter((row) => holdsOnly(row, run));
-  const dropped = rows.map(({ segmentId }) => segmentId);
-  // Whoever dies after the catalogue is switched leaves these files to the collector.
-  const expiresAt = parts.runtime.clock() + INTENT_LEASE_MS;
-  for (const { segmentId, blobKey } of rows)
-    await parts.journal.putIntent(scope, { segmentId, blobKey, expiresAt });
+  const emptied = rows.filter(({ segmentId }) => holdsAll(segmentId, run, known));
+  const dropped = emptied.map(({ segmentId }) => segmentId);
+  // What is dropped has a taken intent from then on: whoever dies here leaves the files to the collector.
   await parts.journal.relocate(scope, { segment, entries, dropped });
   parts.reader.forget();
-  for (const { blobKey } of rows) await parts.blob.delete(scope, blobKey);
+  for (const { blobKey } of emptied) await parts.blob.delete(scope, blobKey);
   await parts.journal.dropIntents(scope, dropped);
   return run.length;
 }
 
-/**
- * Removes segment files that nothing names any more: whoever took their intents died before the files
- * were gone. Without an intent no commit can ever use a file, and intents come before files.
- */
-async function sweep({ journal, blob, runtime }: CompactParts, scope: Scope): Promise<void> {
-  const now = runtime.clock();
-  for (let after: string | undefined; ;) {
-    const from = after === undefined ? {} : { after };
-    const page = await blob.list(scope, SEGMENTS, { limit: FILES_PER_STEP, ...from });
-    for (const { key } of page) {
-      after = key;
-      const [, segmentId = "", begunAt = ""] = SEGMENT_KEY.exec(key) ?? [];
-      // Those of late may have an intent, whose lease must not be extended for looking at it.
-      if (segmentId === "" || now - parseInt(begunAt.replace("-", ""), 16) < SWEPT_AFTER_MS)
-        continue;
-      if ((await journal.segment(scope, segmentId)) !== undefined) continue;
-      if (await journal.renewIntents(scope, [segmentId], now + INTENT_LEASE_MS)) continue;
-      // A commit may have used it up just now.
-      if ((await journal.segment(scope, segmentId)) === undefined) await blob.delete(scope, key);
-    }
-    if (page.length < FILES_PER_STEP) return;
-  }
-}
-
-/** Whether all lines of a segment are in the run, so that nothing needs the segment any more. */
-function holdsOnly(row: SegmentRow, run: readonly StoredEntry[]): boolean {
+/** Whether all living lines of a segment are in the run, so that nothing needs the segment any more. */
+function holdsAll(segmentId: string, run: readonly StoredEntry[], { living }: Catalogue): boolean {
   const lines = run.reduce(
     (sum, { location, count }) =>
-      location.kind === "segment" && location.segmentId === row.segmentId ? sum + count : sum,
+      location.kind === "segment" && location.segmentId === segmentId ? sum + count : sum,
     0,
   );
-  return lines === row.lines;
+  return lines === living.get(segmentId);
 }
 
 async function* batchesOf(
@@ -196,7 +178,21 @@ async function* allEntries(parts: CompactParts, scope: Scope): AsyncGenerator<St
   }
 }
 
-async function catalogue(
+async function catalogue(parts: CompactParts, scope: Scope): Promise<Catalogue> {
+  const rows = await segmentRows(parts, scope);
+  const living = new Map([...rows.values()].map(({ segmentId, lines }) => [segmentId, lines]));
+  // Only a restore leaves lines of no entry. No entry ever comes to lie in a segment that was there before.
+  if ((await parts.journal.lastSequence(scope, [restores.name])) === 0) return { rows, living };
+  for (const segmentId of living.keys()) living.set(segmentId, 0);
+  for await (const { location, count } of allEntries(parts, scope)) {
+    if (location.kind === "inline") continue;
+    const before = living.get(location.segmentId);
+    if (before !== undefined) living.set(location.segmentId, before + count);
+  }
+  return { rows, living };
+}
+
+async function segmentRows(
   parts: CompactParts,
   scope: Scope,
 ): Promise<ReadonlyMap<string, SegmentRow>> {
@@ -211,17 +207,23 @@ async function catalogue(
 }
 
 /**
- * Removes the files of writers that died: the intent first, then the file. Answers how many. A segment
- * that is in the catalogue stays: it was to be dropped by a compaction that did not come so far.
+ * Removes the files of writers, compactions and collectors that died: their intents are taken, then the
+ * files go, then the intents. Answers how many. A segment that is in the catalogue stays: its intent came
+ * once more, late, after its commit.
  */
 export async function collect(parts: CompactParts, scope: Scope): Promise<number> {
   const { journal, blob, runtime } = parts;
-  const expired = await journal.takeExpiredIntents(scope, runtime.clock(), ENTRIES_PER_STEP);
-  let removed = 0;
-  for (const { segmentId, blobKey } of expired) {
-    if ((await journal.segment(scope, segmentId)) !== undefined) continue;
-    await blob.delete(scope, blobKey);
-    removed += 1;
+  for (let removed = 0; ;) {
+    const taken = await journal.takeExpiredIntents(scope, runtime.clock(), INTENTS_PER_STEP);
+    for (const { segmentId, blobKey } of taken) {
+      if ((await journal.segment(scope, segmentId)) !== undefined) continue;
+      await blob.delete(scope, blobKey);
+      removed += 1;
+    }
+    await journal.dropIntents(
+      scope,
+      taken.map(({ segmentId }) => segmentId),
+    );
+    if (taken.length < INTENTS_PER_STEP) return removed;
   }
-  return removed;
 }

@@ -1,7 +1,13 @@
 import type { Scope } from "@custody/stores/scope";
 
 import { CoreError } from "../errors.ts";
-import type { FileCheck, ReconcileProgress, ReconcileReport } from "../reports.ts";
+import type {
+  FileCheck,
+  NotCompared,
+  ProjectionCompared,
+  ReconcileProgress,
+  ReconcileReport,
+} from "../reports.ts";
 import type { ProjectedRole } from "../stores.ts";
 import { Pace } from "./reconcile/pace.ts";
 import type { Throttle } from "./reconcile/pace.ts";
@@ -42,6 +48,8 @@ export interface ReconcileParts extends TenantParts, StoredFilesParts {}
  * What a store holds is read anew each time. What it should hold is remembered, bound to the journal's
  * chain and sealed, and brought forward with what was committed since.
  *
+ * A store that does not answer keeps back its own projections alone: they are told as not compared.
+ *
  * @throws CoreError `failed` for a projection that never stands still for long enough to be compared, or
  *   when the signal ends it; `usage` for options that contradict each other.
  */
@@ -54,11 +62,14 @@ export async function reconcile(
     throw new CoreError("usage", "`since` lies after `until`");
   const pace = new Pace(parts.runtime, options.throttle, options.signal);
   const tenants = options.allTenants === true ? await parts.journal.tenants() : [scope.tenant];
-  const projections: ReconcileReport["projections"][number][] = [];
+  const projections: ProjectionCompared[] = [];
+  const notCompared: NotCompared[] = [];
   const checks: FileCheck[] = [];
   for (const tenant of tenants) {
     const own = { ...scope, tenant };
-    projections.push(...(await compareTenant(parts, own, options, pace)));
+    const ofTenant = await compareTenant(parts, own, options, pace);
+    projections.push(...ofTenant.projections);
+    notCompared.push(...ofTenant.notCompared);
     if (options.deep !== true) continue;
     options.onProgress?.({ tenant, phase: "files", done: 0, of: 1 });
     checks.push(await checkStoredFiles(parts, own, pace));
@@ -67,8 +78,9 @@ export async function reconcile(
   const files = options.deep === true ? joinChecks(checks) : undefined;
   const isSame = projections.every(({ differences, repaired }) => differences === repaired);
   return {
-    ok: isSame && (files?.faults.length ?? 0) === 0,
+    ok: isSame && notCompared.length === 0 && (files?.faults.length ?? 0) === 0,
     projections,
+    notCompared,
     ...(files === undefined ? {} : { files }),
   };
 }

@@ -5,6 +5,7 @@ import type { JournalStore, StoredEntry } from "@custody/stores/relational/journ
 import type { Scope } from "@custody/stores/scope";
 import type { EventSource, StreamEvent } from "@custody/stores/stream/port";
 
+import { decodeEntry } from "../journal/format/entry.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";
 
@@ -15,10 +16,13 @@ export interface JournalEventsParts {
 }
 
 const ENTRIES_PER_STEP = 64;
+// Of a timeline's random 32 hex digits: enough that no two restores of a journal ever agree in them.
+const TIMELINE_DIGITS = 12;
 
 /**
  * Reads domain events out of the journal: for each committed record of a type with a stream placement,
- * its id, type, sequence, operation and facts. Offsets are `sequence.ordinal`.
+ * its id, type, sequence, operation and facts. Offsets are `sequence.ordinal`; ids tell the entry's
+ * timeline too, as a restore to an earlier instant uses the sequences behind it once more.
  */
 export function journalEvents(parts: JournalEventsParts): EventSource {
   return async (scope, topic, { after, limit }) => {
@@ -69,6 +73,7 @@ async function entryEvents(
   const facts = parts.registry.require(entry.type).declaration.placements.stream?.facts ?? [];
   const readers = facts.map((path) => [path, compilePath(path)] as const);
   const { batch } = await parts.reader.records(scope, entry);
+  const timeline = decodeEntry(entry.bytes).timeline.slice(0, TIMELINE_DIGITS);
   return batch.ids.flatMap((id, ordinal) => {
     if (ordinal < start) return [];
     const record = batchRecord(batch, ordinal);
@@ -84,7 +89,7 @@ async function entryEvents(
       {
         topic,
         key: id,
-        eventId: `${scope.tenant}:${entry.sequence}:${ordinal}`,
+        eventId: `${scope.tenant}:${timeline}:${entry.sequence}:${ordinal}`,
         body: stringifyJson(body),
         offset: `${entry.sequence}.${ordinal}`,
       },

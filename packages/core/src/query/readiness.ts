@@ -5,7 +5,7 @@ import type { Collection } from "@custody/stores/projected-store";
 
 import { CoreError } from "../errors.ts";
 import type { After } from "../custody.ts";
-import { readTimelines, requireKnownPoint } from "../journal/timelines.ts";
+import { requireAcknowledged } from "../journal/timelines.ts";
 import type { OwnerList } from "../projection/owner-list.ts";
 import { isOwnerName, tenantScope } from "../projection/owner-scope.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
@@ -145,11 +145,7 @@ export class Readiness {
     const { journal, isHeadAwaited } = this.#parts;
     if (typeof after === "number") return after;
     if (after !== undefined) {
-      const head = await journal.head(scope);
-      if (head !== undefined && head.timeline !== after.timeline) {
-        const point = { timeline: after.timeline, size: after.head.size };
-        requireKnownPoint(await readTimelines(journal, tenantScope(scope)), point);
-      }
+      await requireAcknowledged(journal, tenantScope(scope), after);
       return after.head.size;
     }
     return isHeadAwaited ? ((await journal.head(scope))?.sequence ?? 0) : undefined;

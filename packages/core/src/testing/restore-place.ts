@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 import type { Pack } from "@custody/contract/importer";
@@ -8,6 +7,7 @@ import type { BlobStore } from "@custody/stores/blob/port";
 import { openFileBlobStore } from "@custody/stores/blob/files";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import { openSqliteJournal } from "@custody/stores/relational/sqlite-journal";
+import { makeMemoryDirectory } from "@custody/stores/testing/temporary-directory";
 
 import type { RestoreTarget } from "../backup/restored-journal.ts";
 import { zstdCodec } from "../journal/format/codec.ts";
@@ -48,7 +48,7 @@ export async function openRestorePlace(
   from: Pick<Installation, "directory" | "keyFile" | "clock">,
   options: RestorePlaceOptions = {},
 ): Promise<RestorePlace> {
-  const root = mkdtempSync(join(tmpdir(), "custody-restored-"));
+  const root = makeMemoryDirectory("custody-restored-");
   const [directory, keyFile] = [join(root, "data"), join(root, "root.key")];
   cpSync(join(from.directory, "keys"), join(directory, "keys"), { recursive: true });
   cpSync(from.keyFile, keyFile);

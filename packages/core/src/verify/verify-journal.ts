@@ -18,6 +18,7 @@ import type { VerifyReport } from "../reports.ts";
 import { CoreError } from "../errors.ts";
 import type { LineStore } from "../journal/line-store.ts";
 import type { KeyService } from "../keys/key-service.ts";
+import { TimelineCheck } from "./timeline-check.ts";
 
 export interface VerifyParts {
   readonly journal: JournalStore;
@@ -85,11 +86,9 @@ class TenantCheck {
   readonly #frontier = new TreeFrontier();
   /** The signed heads by their sizes, compared as the chain grows. */
   readonly #heads = new Map<number, SignedPoint>();
-  /** Histories that entries were written in: each begins once. */
-  readonly #timelines = new Set<string>();
+  readonly #timelines = new TimelineCheck();
   #previous = NO_PREVIOUS;
   #receivedAt = 0;
-  #timeline: string | undefined;
 
   constructor(parts: VerifyParts, scope: Scope, checked: Checked) {
     this.#parts = parts;
@@ -136,7 +135,7 @@ class TenantCheck {
         `the journal should end there and ends at ${entries}`,
       );
     }
-    if (head.timeline !== this.#timeline)
+    if (head.timeline !== this.#timelines.present)
       throw this.#fault("index", "the head row", "its timeline is not that of the last entry");
     if (Buffer.compare(head.frontier, this.#frontier.serialise()) !== 0) {
       throw this.#fault("index", "the head row", "its tree is not that of the entries");
@@ -249,7 +248,8 @@ class TenantCheck {
     }
     const entry = await this.#guard("entry", at, () => decodeEntry(stored.bytes));
     this.#checkChain(at, stored, entry);
-    this.#checkTimeline(at, entry);
+    const wrongTimeline = this.#timelines.pass(entry, this.#frontier);
+    if (wrongTimeline !== undefined) throw this.#fault("entry", at, wrongTimeline);
     this.#previous = Buffer.from(hash).toString("hex");
     this.#receivedAt = entry.receivedAt;
     this.#frontier.append(hash);
@@ -267,25 +267,8 @@ class TenantCheck {
     const at = `tree head at size ${size}`;
     if (signed.root !== Buffer.from(this.#frontier.root()).toString("hex"))
       throw this.#fault("tree-head", at, "it signs another tree than that of the entries");
-    if (signed.timeline !== this.#timeline)
+    if (signed.timeline !== this.#timelines.present)
       throw this.#fault("tree-head", at, "it is of another timeline than the entry it ends with");
-  }
-
-  /** Only a restore begins another timeline, one that was never there; and it must tell the truth of what it left. */
-  #checkTimeline(at: string, { timeline, oldHead, sequence }: Entry): void {
-    if (oldHead === undefined && timeline === this.#timeline) return;
-    if (oldHead === undefined && sequence > 1)
-      throw this.#fault("entry", at, "it is of another timeline, and no restore began that");
-    if (this.#timelines.has(timeline))
-      throw this.#fault("entry", at, "it begins a timeline that was there before");
-    if (oldHead !== undefined && oldHead.timeline === this.#timeline) {
-      const isPast = oldHead.size < sequence - 1;
-      const root = Buffer.from(this.#frontier.root()).toString("hex");
-      if (isPast || (oldHead.size === sequence - 1 && oldHead.root !== root))
-        throw this.#fault("entry", at, "the old head it names is not one of the entries before it");
-    }
-    this.#timeline = timeline;
-    this.#timelines.add(timeline);
   }
 
   #checkChain(at: string, stored: StoredEntry, entry: Entry): void {

@@ -34,8 +34,8 @@ const METHODS: readonly (readonly [CallRule, string])[] = [
     "head tenants entries entry lastSequence lookup lookupBefore count inlineLines treeNodes treeHead " +
       "treeHeads segment segments receipt state listState quarantine tableRows bytes",
   ],
-  [repeatableWrite, "putState renewIntents dropIntents"],
-  [write, "putIntent takeExpiredIntents putQuarantine dropQuarantine relocate"],
+  [repeatableWrite, "putState renewIntents takeExpiredIntents takeIntents dropIntents"],
+  [write, "putIntent putQuarantine dropQuarantine relocate"],
   // Projected stores.
   [
     read,

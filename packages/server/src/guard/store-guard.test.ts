@@ -170,8 +170,7 @@ test("work that takes as long as there is data has no limit", async () => {
 });
 
 test("nothing that commits, delivers, claims or counts is repeated blindly", () => {
-  const names =
-    "apply repair relocate putIntent takeExpiredIntents claim complete fail increment acquire put";
+  const names = "apply repair relocate putIntent claim complete fail increment acquire put";
   const repeated = names.split(" ").filter((name) => CALL_RULES.get(name)?.isRepeatable === true);
   expect(repeated).toEqual([]);
   expect(["begin", "append", "commit", "rollback"].filter((name) => CALL_RULES.has(name))).toEqual(

@@ -137,12 +137,12 @@ async function drill({
     makePlace: makeScratchPlace,
     signal,
   });
-  const { ok, backup: drilled, rtoMs, rpoMs, differences, proofs } = report;
+  const { ok, backup: drilled, rtoMs, rpoMs, keyless, differences, proofs } = report;
   return {
     outcome: ok ? "done" : "found-wrong",
     summary: ok
       ? `backup ${drilled} restored, whole, in ${rtoMs} ms`
-      : `backup ${drilled} restored with ${differences} differences, ${proofs.held} of ${proofs.tried} proofs held; see custody/drills`,
+      : `backup ${drilled} restored with ${differences} differences, ${keyless} without a key, ${proofs.held} of ${proofs.tried} proofs held; see custody/drills`,
     details: { backup: drilled, rtoMs, rpoMs, differences },
   };
 }
@@ -192,11 +192,12 @@ async function reconcileAll(
     report.projections.reduce((total, one) => total + of(one), 0);
   const [differences, repaired] = [sum((one) => one.differences), sum((one) => one.repaired)];
   if (report.ok) return { outcome: "done", summary: "the stores hold what the journal says" };
-  const isMended = report.files === undefined && repaired >= differences;
+  const { length: notCompared } = report.notCompared;
+  const isMended = report.files === undefined && notCompared === 0 && repaired >= differences;
   return {
     outcome: isMended ? "done" : "found-wrong",
-    summary: `${differences} differences, ${repaired} repaired; \`custody reconcile --all-tenants\` lists them`,
-    details: { differences, repaired },
+    summary: `${differences} differences, ${repaired} repaired, ${notCompared} projections not compared; \`custody reconcile --all-tenants\` lists them`,
+    details: { differences, repaired, notCompared },
   };
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 
 import { scopeFor } from "../testing/scope.ts";
 import { TENANT_A, commitEntries, hashOf } from "./conformance-journal-fixture.ts";
-import type { JournalStore, QuarantineRow, SegmentRow } from "./journal.ts";
+import type { JournalStore, QuarantineRow, SegmentRow, TakenIntent } from "./journal.ts";
 
 const CONFLICT = { name: "StoreError", code: "conflict" };
 
@@ -15,6 +15,10 @@ function segmentOf(segmentId: string): SegmentRow {
     hash: hashOf(segmentId),
     period: "2026-01",
   };
+}
+
+function takenOf(segmentId: string): TakenIntent {
+  return { segmentId, blobKey: `segments/${segmentId}.zst` };
 }
 
 /** Segments, intents, receipts, state and quarantine. */
@@ -51,7 +55,7 @@ export function describeJournalState(current: () => JournalStore): void {
     expect(await store.head(TENANT_A)).toBeUndefined();
   });
 
-  test("expired intents are taken once, oldest first; renewed and dropped ones are not", async () => {
+  test("expired intents are taken, oldest first; renewed and dropped ones are not", async () => {
     const store = current();
     await intend("s1", 300);
     await intend("s2", 100);
@@ -62,13 +66,43 @@ export function describeJournalState(current: () => JournalStore): void {
     expect(await store.renewIntents(TENANT_A, ["s1"], 1_000)).toBe(true);
     expect(await store.renewIntents(TENANT_A, ["s2", "none"], 1_000)).toBe(false);
     expect(await store.takeExpiredIntents(other, 500, 10)).toEqual([]);
-    expect(await store.takeExpiredIntents(TENANT_A, 400, 1)).toEqual([
-      { segmentId: "s2", blobKey: "segments/s2.zst", expiresAt: 100 },
-    ]);
-    expect(await store.takeExpiredIntents(TENANT_A, 400, 10)).toEqual([
-      { segmentId: "s3", blobKey: "segments/s3.zst", expiresAt: 200 },
-    ]);
+    expect(await store.takeExpiredIntents(TENANT_A, 400, 1)).toEqual([takenOf("s2")]);
+    await store.dropIntents(TENANT_A, ["s2"]);
+    expect(await store.takeExpiredIntents(TENANT_A, 400, 10)).toEqual([takenOf("s3")]);
+    await store.dropIntents(TENANT_A, ["s3"]);
     expect(await store.takeExpiredIntents(TENANT_A, 400, 10)).toEqual([]);
+  });
+
+  test("a taken intent is answered until it is dropped, before those that expire later", async () => {
+    const store = current();
+    await intend("s1", 200);
+    expect(await store.takeExpiredIntents(TENANT_A, 201, 10)).toEqual([takenOf("s1")]);
+    await intend("s0", 100);
+    expect(await store.takeExpiredIntents(TENANT_A, 50, 10)).toEqual([takenOf("s1")]);
+    expect(await store.takeExpiredIntents(TENANT_A, 201, 1)).toEqual([takenOf("s1")]);
+    expect(await store.takeExpiredIntents(TENANT_A, 201, 10)).toEqual([
+      takenOf("s1"),
+      takenOf("s0"),
+    ]);
+    await store.dropIntents(TENANT_A, ["s1"]);
+    expect(await store.takeExpiredIntents(TENANT_A, 201, 10)).toEqual([takenOf("s0")]);
+  });
+
+  test("a taken intent is not renewed, not put again, and used by no commit or relocation", async () => {
+    const store = current();
+    await commitEntries(store, [{ lines: hashOf("lines") }]);
+    await intend("s1", 5_000);
+    await intend("s2", 5_000);
+    await store.takeIntents(TENANT_A, ["s1", "none"]);
+    expect(await store.renewIntents(TENANT_A, ["s2", "s1"], 9_000)).toBe(false);
+    await intend("s1", 9_000);
+    const commit = commitEntries(store, [{}], { segments: [segmentOf("s1")], intents: ["s1"] });
+    await expect(commit).rejects.toMatchObject(CONFLICT);
+    const entries = [{ sequence: 1, from: { kind: "inline" as const }, firstLine: 0 }];
+    const moved = store.relocate(TENANT_A, { segment: segmentOf("s1"), entries, dropped: [] });
+    await expect(moved).rejects.toMatchObject(CONFLICT);
+    expect(await store.segment(TENANT_A, "s1")).toBeUndefined();
+    expect(await store.takeExpiredIntents(TENANT_A, 4_000, 10)).toEqual([takenOf("s1")]);
   });
 
   test("relocated entries lie in the new segment, and nothing else of them changes", async () => {
@@ -98,6 +132,7 @@ export function describeJournalState(current: () => JournalStore): void {
     ]);
     expect(await store.inlineLines(TENANT_A, 1)).toBeUndefined();
     expect(await store.segments(TENANT_A, undefined, 10)).toEqual([segmentOf("new")]);
+    expect(await store.takeExpiredIntents(TENANT_A, 1, 10)).toEqual([takenOf("old")]);
   });
 
   test("a receipt is found under its kind and key, and is never replaced", async () => {

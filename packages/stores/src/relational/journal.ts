@@ -66,18 +66,31 @@ export interface JournalStore extends AsyncDisposable {
   /**
    * Moves the lines of entries into a new segment, in one transaction: the segment's intent is used
    * up, the entries' locations point to it, inline lines are dropped, and `dropped` segments leave
-   * the catalogue (their files become the caller's to delete). Entries themselves never change.
+   * the catalogue. Each of these becomes a taken intent: its file is the caller's to delete, and a
+   * collector's where the caller dies before. Entries themselves never change.
    *
-   * @throws StoreError `conflict` when the intent is gone or an entry no longer lies where `from` says.
+   * @throws StoreError `conflict` when the intent is gone or taken, or an entry no longer lies where
+   *   `from` says.
    */
   relocate(scope: Scope, change: Relocation): Promise<void>;
 
-  /** Registers a segment about to be written, in a transaction of its own. */
+  /**
+   * Registers a segment about to be written, in a transaction of its own. Again it extends the lease;
+   * an intent that was taken stays taken.
+   */
   putIntent(scope: Scope, intent: SegmentIntent): Promise<void>;
-  /** Extends the lease of intents; false when one is gone. */
+  /** Extends the lease of intents; false, and none is extended, when one is gone or taken. */
   renewIntents(scope: Scope, segmentIds: readonly string[], expiresAt: number): Promise<boolean>;
-  /** Removes intents that expired before `now` and answers what they named, so that the files can go. */
-  takeExpiredIntents(scope: Scope, now: number, limit: number): Promise<readonly SegmentIntent[]>;
+  /**
+   * Takes intents that expired before `now`, and answers all that are taken: those that somebody took
+   * before and died too. A taken intent is never renewed and never used by a commit, so the file may go
+   * unless the segment is in the catalogue; whoever removes it drops the intent after that. Those that
+   * were taken before come first, then the one that expired first; at most `limit`.
+   */
+  takeExpiredIntents(scope: Scope, now: number, limit: number): Promise<readonly TakenIntent[]>;
+  /** Takes intents whatever their lease, for a writer that gives up; one that is gone stays gone. */
+  takeIntents(scope: Scope, segmentIds: readonly string[]): Promise<void>;
+  /** Removes intents; one that is gone is no error. */
   dropIntents(scope: Scope, segmentIds: readonly string[]): Promise<void>;
 
   /** The receipt stored under an import or idempotency key. */
@@ -131,7 +144,7 @@ export interface JournalTransaction {
    * Writes one commit. Several may be written in one transaction (group commit); one that throws
    * leaves the transaction as it was before it.
    *
-   * @throws StoreError `conflict` when a table's constraint is violated or an intent is gone.
+   * @throws StoreError `conflict` when a table's constraint is violated, or an intent is gone or taken.
    */
   append(commit: JournalAppend): Promise<void>;
   commit(): Promise<void>;
@@ -234,9 +247,12 @@ export interface SegmentRow {
 export interface SegmentIntent {
   readonly segmentId: string;
   readonly blobKey: string;
-  /** Epoch milliseconds after which the writer is taken for dead. */
+  /** Epoch milliseconds after which the writer is taken for dead; above 0. */
   readonly expiresAt: number;
 }
+
+/** An intent whose writer may no longer commit: what is left of it is a file to be removed. */
+export type TakenIntent = Pick<SegmentIntent, "segmentId" | "blobKey">;
 
 export interface QuarantineRow {
   readonly role: string;

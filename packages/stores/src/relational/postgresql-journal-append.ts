@@ -21,7 +21,7 @@ import { addIds, withCounts } from "./postgresql-journal-ids.ts";
 import type { IdCounts } from "./postgresql-journal-ids.ts";
 import { WrongNumber } from "./postgresql-journal-numbers.ts";
 import type { JournalDatabase } from "./postgresql-journal-schema.ts";
-import { removeIntents } from "./postgresql-journal-state.ts";
+import { intendRemoval, useIntents } from "./postgresql-journal-state.ts";
 
 /** What a commit's statements are made of, besides the commit. */
 export interface AppendContext {
@@ -52,7 +52,7 @@ export function commitStatements(
   commit: JournalAppend,
 ): CommitStatements {
   const { entries, segments, intents, receipt } = commit;
-  const ofIntents = intents.length === 0 ? [] : [removeIntents(database, tenantNo, intents)];
+  const ofIntents = intents.length === 0 ? [] : [useIntents(database, tenantNo, intents)];
   const ofIds = entries.flatMap(({ type, sequence, operation, ids, contentHashes }) => {
     const isDelete = operation === "delete";
     const space = { tenantNo, typeNo: typeNumbers.get(type) ?? 0 };
@@ -104,7 +104,7 @@ export function requireNext(last: number, { head, entries }: JournalAppend): voi
   throw new StoreError("conflict", `the journal's head is at ${last}; entries must follow it`);
 }
 
-/** Whether the statements removed every intent. @throws StoreError `conflict` when one was gone. */
+/** Whether the statements removed every intent. @throws StoreError `conflict` when one was gone or taken. */
 function requireIntents(intents: readonly string[], removed: number): void {
   if (intents.length === 0 || removed === intents.length) return;
   const names = intents.join(", ");
@@ -120,7 +120,7 @@ export async function relocateLines(
   const { table } = database;
   const sequences = bigintArray(entries.map(({ sequence }) => sequence));
   const [intents, , moved] = await session.runAll([
-    removeIntents(database, tenantNo, [segment.segmentId]),
+    useIntents(database, tenantNo, [segment.segmentId]),
     insertSegments(database, tenantNo, [segment]),
     prepared`UPDATE ${table("entry")} e SET segment_id = ${storedText(segment.segmentId)},
         first_line = k.to_line
@@ -133,6 +133,7 @@ export async function relocateLines(
         AND e.first_line IS NOT DISTINCT FROM k.from_line RETURNING e.sequence`,
     prepared`DELETE FROM ${table("entry_lines")}
       WHERE tenant_no = ${tenantNo} AND sequence = ANY (${sequences})`,
+    intendRemoval(database, tenantNo, dropped),
     prepared`DELETE FROM ${table("segment")}
       WHERE tenant_no = ${tenantNo} AND segment_id = ANY (${textArray(dropped.map(storedText))})`,
   ]);

@@ -1,20 +1,24 @@
 import { bigintArray, prepared, sql, storedText, textArray } from "../drivers/postgresql-sql.ts";
 import type { PgFragment } from "../drivers/postgresql-sql.ts";
 import type { PgRow } from "../drivers/postgresql-statements.ts";
-import type { QuarantineKey, QuarantineRow, SegmentIntent } from "./journal.ts";
+import type { QuarantineKey, QuarantineRow, SegmentIntent, TakenIntent } from "./journal.ts";
 import { textOf } from "./postgresql-journal-entries.ts";
 import type { JournalDatabase } from "./postgresql-journal-schema.ts";
 
-/** Registers a segment about to be written; again extends its lease. */
+// What stands for the end of a lease once the intent is taken.
+const TAKEN = 0;
+
+/** Registers a segment about to be written; again extends its lease, unless it was taken. */
 export function writeIntent(
   { table }: JournalDatabase,
   tenantNo: number,
   { segmentId, blobKey, expiresAt }: SegmentIntent,
 ): PgFragment {
-  return prepared`INSERT INTO ${table("intent")} (tenant_no, segment_id, blob_key, expires_at)
+  return prepared`INSERT INTO ${table("intent")} AS i (tenant_no, segment_id, blob_key, expires_at)
     VALUES (${tenantNo}, ${storedText(segmentId)}, ${storedText(blobKey)}, ${expiresAt})
     ON CONFLICT (tenant_no, segment_id)
-    DO UPDATE SET blob_key = excluded.blob_key, expires_at = excluded.expires_at`;
+    DO UPDATE SET blob_key = excluded.blob_key, expires_at = excluded.expires_at
+    WHERE i.expires_at <> ${TAKEN}`;
 }
 
 /** Extends leases, of all or of none; the count tells which. */
@@ -25,33 +29,67 @@ export function renewLeases(
 ): PgFragment {
   const ids = textArray(lease.segmentIds.map(storedText));
   return prepared`WITH held AS (SELECT segment_id FROM ${table("intent")}
-      WHERE tenant_no = ${tenantNo} AND segment_id = ANY (${ids}) FOR UPDATE)
+      WHERE tenant_no = ${tenantNo} AND segment_id = ANY (${ids}) AND expires_at <> ${TAKEN} FOR UPDATE)
     UPDATE ${table("intent")} i SET expires_at = ${lease.expiresAt} FROM held
     WHERE i.tenant_no = ${tenantNo} AND i.segment_id = held.segment_id
       AND (SELECT count(*) FROM held) = ${lease.segmentIds.length}`;
 }
 
-/** Removes intents that expired before `now` and answers them; those that a commit is using are passed by. */
+/**
+ * Takes intents that expired before `now`, and answers all that are taken; those that a commit is using
+ * are passed by.
+ */
 export function takeExpired(
   { table }: JournalDatabase,
   tenantNo: number,
   { now, limit }: { readonly now: number; readonly limit: number },
 ): PgFragment {
-  return prepared`WITH taken AS (DELETE FROM ${table("intent")} WHERE tenant_no = ${tenantNo}
-      AND segment_id IN (SELECT segment_id FROM ${table("intent")}
-        WHERE tenant_no = ${tenantNo} AND expires_at < ${now}
-        ORDER BY expires_at, segment_id LIMIT ${limit} FOR UPDATE SKIP LOCKED)
-      RETURNING segment_id, blob_key, expires_at)
-    SELECT * FROM taken ORDER BY expires_at, segment_id`;
+  return prepared`WITH expired AS (SELECT segment_id, blob_key, expires_at FROM ${table("intent")}
+      WHERE tenant_no = ${tenantNo} AND expires_at < ${now}
+      ORDER BY expires_at, segment_id LIMIT ${limit} FOR UPDATE SKIP LOCKED),
+    taken AS (UPDATE ${table("intent")} i SET expires_at = ${TAKEN} FROM expired
+      WHERE i.tenant_no = ${tenantNo} AND i.segment_id = expired.segment_id)
+    SELECT segment_id, blob_key FROM expired ORDER BY expires_at, segment_id`;
 }
 
 /** An intent in a row of {@link takeExpired}. */
-export function intentOf(row: PgRow): SegmentIntent {
-  return {
-    segmentId: textOf(row["segment_id"]),
-    blobKey: textOf(row["blob_key"]),
-    expiresAt: Number(row["expires_at"]),
-  };
+export function intentOf(row: PgRow): TakenIntent {
+  return { segmentId: textOf(row["segment_id"]), blobKey: textOf(row["blob_key"]) };
+}
+
+/** Takes intents whatever their lease. */
+export function takeIntents(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  segmentIds: readonly string[],
+): PgFragment {
+  const ids = textArray(segmentIds.map(storedText));
+  return prepared`UPDATE ${table("intent")} SET expires_at = ${TAKEN}
+    WHERE tenant_no = ${tenantNo} AND segment_id = ANY (${ids})`;
+}
+
+/** Uses intents up; the count tells how many were there and not taken. */
+export function useIntents(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  segmentIds: readonly string[],
+): PgFragment {
+  const ids = textArray(segmentIds.map(storedText));
+  return prepared`DELETE FROM ${table("intent")}
+    WHERE tenant_no = ${tenantNo} AND segment_id = ANY (${ids}) AND expires_at <> ${TAKEN}`;
+}
+
+/** Makes segments that leave the catalogue taken intents, so that their files are removed in any case. */
+export function intendRemoval(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  segmentIds: readonly string[],
+): PgFragment {
+  const ids = textArray(segmentIds.map(storedText));
+  return prepared`INSERT INTO ${table("intent")} (tenant_no, segment_id, blob_key, expires_at)
+    SELECT tenant_no, segment_id, blob_key, ${TAKEN}::bigint FROM ${table("segment")}
+      WHERE tenant_no = ${tenantNo} AND segment_id = ANY (${ids})
+    ON CONFLICT (tenant_no, segment_id) DO UPDATE SET expires_at = excluded.expires_at`;
 }
 
 /** Removes intents; the count tells how many were there. */

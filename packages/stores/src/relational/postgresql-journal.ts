@@ -175,6 +175,7 @@ type Writing = Pick<
   | "putIntent"
   | "renewIntents"
   | "takeExpiredIntents"
+  | "takeIntents"
   | "dropIntents"
   | "putState"
   | "putQuarantine"
@@ -238,6 +239,11 @@ function writing(journal: Journal): Writing {
         state.takeExpired(database, tenantNo, { now, limit }),
       );
       return rows.map(state.intentOf);
+    },
+    async takeIntents(scope, segmentIds) {
+      await write(scope, "take intents", (tenantNo) =>
+        state.takeIntents(database, tenantNo, segmentIds),
+      );
     },
     async dropIntents(scope, segmentIds) {
       await write(scope, "drop intents", (tenantNo) =>

@@ -3,6 +3,7 @@ import type { JournalAppend, NewEntry, Relocation, SegmentRow } from "./journal.
 import type { JournalConnection } from "./sqlite-journal-connection.ts";
 import { readEntry } from "./sqlite-journal-entries.ts";
 import { addIds } from "./sqlite-journal-ids.ts";
+import { intendRemoval, useIntent } from "./sqlite-journal-state.ts";
 import { writeTable } from "./sqlite-journal-tables.ts";
 
 /**
@@ -18,7 +19,7 @@ export function writeCommit(
 ): void {
   const tenantNo = connection.makeNumber("tenant", tenant);
   writeHead(connection, tenantNo, commit);
-  for (const segmentId of commit.intents) useIntent(connection, tenantNo, segmentId);
+  for (const segmentId of commit.intents) requireIntent(connection, tenantNo, segmentId);
   for (const segment of commit.segments) writeSegment(connection, tenantNo, segment);
   for (const entry of commit.entries) writeEntry(connection, tenantNo, entry);
   const node = connection.statement("INSERT INTO tree_node VALUES (?, ?, ?, ?)");
@@ -41,7 +42,7 @@ export function relocateLines(
   tenantNo: number,
   { segment, entries, dropped }: Relocation,
 ): void {
-  useIntent(connection, tenantNo, segment.segmentId);
+  requireIntent(connection, tenantNo, segment.segmentId);
   writeSegment(connection, tenantNo, segment);
   const move = connection.statement(
     "UPDATE entry SET segment_id = ?, first_line = ? WHERE tenant_no = ? AND sequence = ?",
@@ -58,7 +59,10 @@ export function relocateLines(
     dropLines.run(tenantNo, sequence);
   }
   const drop = connection.statement("DELETE FROM segment WHERE tenant_no = ? AND segment_id = ?");
-  for (const segmentId of dropped) drop.run(tenantNo, segmentId);
+  for (const segmentId of dropped) {
+    intendRemoval(connection, tenantNo, segmentId);
+    drop.run(tenantNo, segmentId);
+  }
 }
 
 function writeHead(
@@ -114,13 +118,9 @@ function writeEntry(connection: JournalConnection, tenantNo: number, entry: NewE
   addIds(connection, { tenantNo, typeNo }, { sequence, isDelete, ids, contentHashes });
 }
 
-function useIntent(connection: JournalConnection, tenantNo: number, segmentId: string): void {
-  const { changes } = connection
-    .statement("DELETE FROM intent WHERE tenant_no = ? AND segment_id = ?")
-    .run(tenantNo, segmentId);
-  if (Number(changes) === 0) {
-    throw new StoreError("conflict", `the intent to write segment ${segmentId} is gone`);
-  }
+function requireIntent(connection: JournalConnection, tenantNo: number, segmentId: string): void {
+  if (useIntent(connection, tenantNo, segmentId)) return;
+  throw new StoreError("conflict", `the intent to write segment ${segmentId} is gone`);
 }
 
 function writeSegment(connection: JournalConnection, tenantNo: number, segment: SegmentRow): void {

@@ -1,24 +1,33 @@
-import type { QuarantineKey, QuarantineRow, SegmentIntent } from "./journal.ts";
+import type { QuarantineKey, QuarantineRow, SegmentIntent, TakenIntent } from "./journal.ts";
 import type { JournalConnection } from "./sqlite-journal-connection.ts";
 
-/** Registers a segment about to be written; again extends its lease. */
+// What stands for the end of a lease once the intent is taken.
+const TAKEN = 0;
+
+/** Registers a segment about to be written; again extends its lease, unless it was taken. */
 export function writeIntent(
   connection: JournalConnection,
   tenantNo: number,
   { segmentId, blobKey, expiresAt }: SegmentIntent,
 ): void {
   connection
-    .statement("INSERT OR REPLACE INTO intent VALUES (?, ?, ?, ?)")
+    .statement(
+      `INSERT INTO intent VALUES (?, ?, ?, ?) ON CONFLICT (tenant_no, segment_id)
+       DO UPDATE SET blob_key = excluded.blob_key, expires_at = excluded.expires_at
+       WHERE intent.expires_at <> ${TAKEN}`,
+    )
     .run(tenantNo, segmentId, blobKey, expiresAt);
 }
 
-/** Extends leases; false, with nothing extended, when one is gone. */
+/** Extends leases; false, with nothing extended, when one is gone or taken. */
 export function renewLeases(
   connection: JournalConnection,
   tenantNo: number,
   lease: { readonly segmentIds: readonly string[]; readonly expiresAt: number },
 ): boolean {
-  const find = connection.statement("SELECT 1 FROM intent WHERE tenant_no = ? AND segment_id = ?");
+  const find = connection.statement(
+    `SELECT 1 FROM intent WHERE tenant_no = ? AND segment_id = ? AND expires_at <> ${TAKEN}`,
+  );
   if (lease.segmentIds.some((segmentId) => find.get(tenantNo, segmentId) === undefined)) {
     return false;
   }
@@ -29,29 +38,68 @@ export function renewLeases(
   return true;
 }
 
-/** Removes intents that expired before `now`, the oldest first, and answers them. */
+/** Takes intents that expired before `now`, and answers all that are taken. */
 export function takeExpired(
   connection: JournalConnection,
   tenantNo: number,
   { now, limit }: { readonly now: number; readonly limit: number },
-): readonly SegmentIntent[] {
+): readonly TakenIntent[] {
   const expired = connection
     .statement(
-      `SELECT segment_id, blob_key, expires_at FROM intent WHERE tenant_no = ? AND expires_at < ?
+      `SELECT segment_id, blob_key FROM intent WHERE tenant_no = ? AND expires_at < ?
        ORDER BY expires_at, segment_id LIMIT ?`,
     )
     .all(tenantNo, now, limit)
     .map((row) => ({
       segmentId: String(row["segment_id"]),
       blobKey: String(row["blob_key"]),
-      expiresAt: Number(row["expires_at"]),
     }));
-  removeIntents(
+  takeIntents(
     connection,
     tenantNo,
     expired.map(({ segmentId }) => segmentId),
   );
   return expired;
+}
+
+/** Takes intents whatever their lease. */
+export function takeIntents(
+  connection: JournalConnection,
+  tenantNo: number,
+  segmentIds: readonly string[],
+): void {
+  const take = connection.statement(
+    `UPDATE intent SET expires_at = ${TAKEN} WHERE tenant_no = ? AND segment_id = ?`,
+  );
+  for (const segmentId of segmentIds) take.run(tenantNo, segmentId);
+}
+
+/** Uses an intent up; false when it is gone or taken. */
+export function useIntent(
+  connection: JournalConnection,
+  tenantNo: number,
+  segmentId: string,
+): boolean {
+  const { changes } = connection
+    .statement(
+      `DELETE FROM intent WHERE tenant_no = ? AND segment_id = ? AND expires_at <> ${TAKEN}`,
+    )
+    .run(tenantNo, segmentId);
+  return Number(changes) > 0;
+}
+
+/** Makes a segment that leaves the catalogue a taken intent, so that its file is removed in any case. */
+export function intendRemoval(
+  connection: JournalConnection,
+  tenantNo: number,
+  segmentId: string,
+): void {
+  connection
+    .statement(
+      `INSERT OR REPLACE INTO intent
+       SELECT tenant_no, segment_id, blob_key, ${TAKEN} FROM segment WHERE tenant_no = ? AND segment_id = ?`,
+    )
+    .run(tenantNo, segmentId);
 }
 
 /** Removes intents; one that is gone is no error. */

@@ -192,6 +192,7 @@ type Writing = Pick<
   | "putIntent"
   | "renewIntents"
   | "takeExpiredIntents"
+  | "takeIntents"
   | "dropIntents"
   | "putState"
   | "putQuarantine"
@@ -237,6 +238,8 @@ function writing(writer: JournalConnection, turns: TurnQueue): Writing {
       write(scope, "take expired intents", (tenantNo) =>
         state.takeExpired(writer, tenantNo, { now, limit }),
       ),
+    takeIntents: (scope, segmentIds) =>
+      write(scope, "take intents", (tenantNo) => state.takeIntents(writer, tenantNo, segmentIds)),
     dropIntents: (scope, segmentIds) =>
       write(scope, "drop intents", (tenantNo) => state.removeIntents(writer, tenantNo, segmentIds)),
     putState: (scope, name, value) =>

@@ -21,7 +21,13 @@ const other = scopeFor("tenant-b");
 
 function event(number: number, options: Partial<NewEvent> = {}): NewEvent {
   const body = `{"n":${number}}`;
-  return { topic: "t", key: `k${number % 3}`, eventId: `a:${number}:0`, body, ...options };
+  return {
+    topic: "t",
+    key: `k${number % 3}`,
+    eventId: `a:0123456789ab:${number}:0`,
+    body,
+    ...options,
+  };
 }
 
 const events = (from: number, to: number): NewEvent[] =>

@@ -20,7 +20,7 @@ const tlsUrl = process.env["CUSTODY_TEST_KAFKA_TLS_URL"];
 const event = (number: number, changes: Partial<NewEvent> = {}): NewEvent => ({
   topic: "t",
   key: `k${number % 5}`,
-  eventId: `tenant-a:${number}:0`,
+  eventId: `tenant-a:0123456789ab:${number}:0`,
   body: `{"n":${number}}`,
   ...changes,
 });
@@ -56,7 +56,7 @@ describeOnServer("kafka", (server) => {
         ["k1", '{"n":1}'],
       ]);
       expect(page.messages[0]?.headers.map(([name, value]) => [name, text(value)])).toEqual([
-        ["event-id", "tenant-a:1:0"],
+        ["event-id", "tenant-a:0123456789ab:1:0"],
       ]);
     });
 

@@ -47,7 +47,12 @@ describeNetworkFaults("kafka", {
   prepare: (stream, scope) => stream.acknowledge(scope, "t", "made", "0"),
   write: (stream, number, scope) =>
     stream.publish(scope, [
-      { topic: "t", key: "k", eventId: `tenant-a:${number}:0`, body: `{"n":${number}}` },
+      {
+        topic: "t",
+        key: "k",
+        eventId: `tenant-a:0123456789ab:${number}:0`,
+        body: `{"n":${number}}`,
+      },
     ]),
   // Told at least once: whoever reads knows an event by its id.
   count: async (stream, scope) => {

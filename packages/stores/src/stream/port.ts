@@ -54,7 +54,10 @@ export interface NewEvent {
   readonly topic: string;
   /** The record's id: events of one key keep their order. */
   readonly key: string;
-  /** Unique and stable: `tenant:sequence:ordinal`. */
+  /**
+   * Unique and stable: `tenant:timeline:sequence:ordinal`, where 12 hex digits tell the timeline. What was
+   * told before a restore keeps its id, and what comes after never takes one that was given.
+   */
   readonly eventId: string;
   /** JSON text. */
   readonly body: string;

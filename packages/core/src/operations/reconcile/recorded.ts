@@ -34,7 +34,8 @@ export async function reconcileRecorded(
   } finally {
     if (options.repair === true) await forgetAnswers(parts, scope, options);
   }
-  const tenants = new Set([scope.tenant, ...report.projections.map(({ tenant }) => tenant)]);
+  const told = [...report.projections, ...report.notCompared];
+  const tenants = new Set([scope.tenant, ...told.map(({ tenant }) => tenant)]);
   for (const tenant of tenants) {
     const metadata = metadataOf(report, tenant, options);
     await parts.audit.write({ ...scope, tenant }, { ...action, metadata }, "done");
@@ -52,18 +53,22 @@ async function forgetAnswers(
 }
 
 function metadataOf(
-  { projections, files }: ReconcileReport,
+  { projections, notCompared, files }: ReconcileReport,
   tenant: string,
   { deep, repair }: ReconcileOptions,
 ): Readonly<Record<string, unknown>> {
   const own = projections.filter((one) => one.tenant === tenant);
   const differing = own.filter(({ differences }) => differences > 0);
+  const left = notCompared.filter((one) => one.tenant === tenant);
   const faults = files?.faults.filter((fault) => fault.tenant === tenant) ?? [];
   return {
     records: own.reduce((sum, { records }) => sum + records, 0),
     differences: own.reduce((sum, { differences }) => sum + differences, 0),
     ...(repair === true ? { repaired: own.reduce((sum, { repaired }) => sum + repaired, 0) } : {}),
     ...(deep === true ? { files_damaged: faults.length } : {}),
+    ...(left.length === 0
+      ? {}
+      : { not_compared: left.map(({ role, name, reason }) => ({ role, name, reason })) }),
     ...(differing.length === 0 ? {} : { found: differing.map(foundIn) }),
   };
 }

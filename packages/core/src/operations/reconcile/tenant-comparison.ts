@@ -1,8 +1,9 @@
+import { StoreError } from "@custody/stores/errors";
 import type { Scope } from "@custody/stores/scope";
 
 import type { KeyService } from "../../keys/key-service.ts";
 import type { ProjectionPlan } from "../../projection/projections.ts";
-import type { ProjectionCompared } from "../../reports.ts";
+import type { NotCompared, ProjectionCompared, ReconcileReport } from "../../reports.ts";
 import type { ReconcileOptions } from "../reconcile.ts";
 import { Comparison } from "./comparison.ts";
 import type { Compared, ComparisonParts, StoreDigest } from "./comparison.ts";
@@ -25,13 +26,16 @@ export interface TenantParts extends ComparisonParts {
   readonly onNotice?: (text: string) => void;
 }
 
+/** What a tenant's comparison came to. */
+export type TenantCompared = Pick<ReconcileReport, "projections" | "notCompared">;
+
 /** Compares a tenant's projections with its journal, and mends them where that is asked. */
 export async function compareTenant(
   parts: TenantParts,
   scope: Scope,
   options: ReconcileOptions,
   pace: Pace,
-): Promise<readonly ProjectionCompared[]> {
+): Promise<TenantCompared> {
   const comparing = new TenantComparison(parts, scope, options, pace);
   return await comparing.run();
 }
@@ -49,7 +53,7 @@ class TenantComparison {
     this.#pace = pace;
   }
 
-  async run(): Promise<readonly ProjectionCompared[]> {
+  async run(): Promise<TenantCompared> {
     const { roles, repair, deep, since, until, resume } = this.#options;
     const question = { roles, repair, deep, since, until };
     const run =
@@ -60,12 +64,27 @@ class TenantComparison {
     const isWithin = since !== undefined || until !== undefined;
     if (isWithin) await this.#within(plans, run);
     else await this.#whole(plans, run);
-    const reports = run === undefined ? this.#reports : run.done;
+    const projections = run === undefined ? this.#reports : run.done;
     await run?.end();
-    return reports;
+    return { projections, notCompared: this.#notCompared };
   }
 
   readonly #reports: ProjectionCompared[] = [];
+  readonly #notCompared: NotCompared[] = [];
+
+  /** Does work on a projection; `undefined` when its store does not answer, which is then in the report. */
+  async #unlessAway<Result>(
+    { role, name }: Pick<ProjectionPlan, "role" | "name">,
+    work: () => Promise<Result>,
+  ): Promise<Result | undefined> {
+    try {
+      return await work();
+    } catch (cause) {
+      if (!(cause instanceof StoreError) || cause.code !== "unavailable") throw cause;
+      this.#notCompared.push({ tenant: this.#scope.tenant, role, name, reason: cause.message });
+      return undefined;
+    }
+  }
 
   /** The projections that hold something and were not compared by the run that is continued. */
   async #plans(run: InterruptedRun | undefined): Promise<readonly ProjectionPlan[]> {
@@ -83,16 +102,20 @@ class TenantComparison {
     const range = await sequencesWithin(this.#parts.journal, this.#scope, this.#options);
     // Rows that records share are of no time.
     for (const plan of plans.filter(({ isCounted }) => !isCounted)) {
-      const comparison = await this.#comparison(plan);
-      const compared = await compareWithin(comparison, range, this.#pace);
-      await this.#note(run, await this.#conclude(comparison, compared));
+      const report = await this.#unlessAway(plan, async () => {
+        const comparison = await this.#comparison(plan);
+        const compared = await compareWithin(comparison, range, this.#pace);
+        return this.#conclude(comparison, compared);
+      });
+      if (report !== undefined) await this.#note(run, report);
     }
   }
 
   async #whole(plans: readonly ProjectionPlan[], run: InterruptedRun | undefined): Promise<void> {
     const comparisons: Comparison[] = [];
     for (const plan of plans) {
-      const comparison = await this.#comparison(plan);
+      const comparison = await this.#unlessAway(plan, () => this.#comparison(plan));
+      if (comparison === undefined) continue;
       if (this.#options.deep !== true) await this.#recall(comparison);
       comparisons.push(comparison);
     }
@@ -102,9 +125,12 @@ class TenantComparison {
     let done = 0;
     for (const [comparison, digest] of await this.#digests(comparisons)) {
       this.#pace.check();
-      const compared = await comparison.finish(await digest());
-      await this.#remember(comparison);
-      await this.#note(run, await this.#conclude(comparison, compared));
+      const report = await this.#unlessAway(comparison.projection, async () => {
+        const compared = await comparison.finish(await digest());
+        await this.#remember(comparison);
+        return this.#conclude(comparison, compared);
+      });
+      if (report !== undefined) await this.#note(run, report);
       tell((done += 1));
     }
   }
@@ -129,32 +155,39 @@ class TenantComparison {
     const begun = await this.#begin(comparisons);
     if (this.#pace.isThrottled) {
       await begun.pass();
-      return comparisons.map((comparison) => [comparison, () => comparison.digest()]);
+      return begun.comparisons.map((comparison) => [comparison, () => comparison.digest()]);
     }
     const digests = new Map<Comparison, StoreDigest>();
-    const byRole = Map.groupBy(comparisons, ({ projection }) => projection.role);
+    const byRole = Map.groupBy(begun.comparisons, ({ projection }) => projection.role);
     const inTurn = async (some: readonly Comparison[]): Promise<void> => {
       for (const comparison of some) {
         this.#pace.check();
-        digests.set(comparison, await comparison.digest());
+        const digest = await this.#unlessAway(comparison.projection, () => comparison.digest());
+        if (digest !== undefined) digests.set(comparison, digest);
       }
     };
     await allDone([begun.pass(), ...[...byRole.values()].map(inTurn)]);
-    return comparisons.map((comparison) => [
-      comparison,
-      async () => digests.get(comparison) ?? comparison.digest(),
-    ]);
+    return begun.comparisons.flatMap((comparison) => {
+      const digest = digests.get(comparison);
+      return digest === undefined ? [] : [[comparison, () => Promise.resolve(digest)] as const];
+    });
   }
 
-  /** Makes every projection's sums ready, and answers the pass that brings them to where stores stand. */
+  /**
+   * Makes every projection's sums ready, and answers those whose stores answer, and the pass that brings
+   * them to where the stores stand.
+   */
   async #begin(
-    comparisons: readonly Comparison[],
-  ): Promise<{ readonly pass: () => Promise<void> }> {
+    given: readonly Comparison[],
+  ): Promise<{ readonly comparisons: readonly Comparison[]; readonly pass: () => Promise<void> }> {
     const targets: PassTarget[] = [];
-    for (const comparison of comparisons) {
-      const upTo = await comparison.standing();
+    const comparisons: Comparison[] = [];
+    for (const comparison of given) {
+      const upTo = await this.#unlessAway(comparison.projection, () => comparison.standing());
+      if (upTo === undefined) continue;
       await comparison.begin(upTo);
       targets.push({ sums: comparison.sums, upTo });
+      comparisons.push(comparison);
     }
     const { onProgress } = this.#options;
     const { tenant } = this.#scope;
@@ -166,6 +199,7 @@ class TenantComparison {
               onProgress({ tenant, phase: "journal", ...at }),
           };
     return {
+      comparisons,
       pass: () => passJournal(this.#parts, this.#scope, targets, { pace: this.#pace, ...told }),
     };
   }

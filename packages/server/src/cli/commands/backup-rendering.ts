@@ -88,13 +88,14 @@ export function renderVerified({ paint }: Output, report: BackupVerifyReport): s
 
 /** What a drill showed. */
 export function renderDrill({ paint }: Output, report: DrillReport): string {
-  const { ok, backup, instant, rtoMs, rpoMs, records, differences, proofs, verified } = report;
+  const { ok, backup, instant, rtoMs, rpoMs, records, keyless, differences, proofs, verified } =
+    report;
   const title = ok ? paint("good", "the restore held") : paint("bad", "the restore did not hold");
   return [
     `${title}: backup ${backup} as of ${formatInstant(instant)}`,
     `  took       ${formatDuration(rtoMs)} until every store answered`,
     `  would cost ${rpoMs === null ? "unknown" : formatDuration(rpoMs)} of evidence, had the machine been lost now`,
-    `  records    ${formatNumber(records)}, ${countOf(differences, "difference")}`,
+    `  records    ${formatNumber(records)}, ${countOf(differences, "difference")}${keyless === 0 ? "" : `, ${formatNumber(keyless)} without a key in the key backup`}`,
     `  proofs     ${proofs.held} of ${proofs.tried} held`,
     `  journal    ${verified.ok ? "verified" : (verified.fault?.reason ?? "not whole")}`,
     "",

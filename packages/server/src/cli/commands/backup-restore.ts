@@ -324,10 +324,15 @@ function renderRestored(
     ]),
     { paint, width: terminal.columns },
   );
+  const erased = files.unreadable.filter(({ isErased }) => isErased).length;
+  const keyless = tenants.reduce((sum, one) => sum + one.keyless, files.unreadable.length - erased);
   const notes = [
-    ...(files.unreadable.length === 0
+    ...(erased === 0 ? [] : [`${countOf(erased, "file")} of erased people left out`]),
+    ...(keyless === 0
       ? []
-      : [`${countOf(files.unreadable.length, "file")} of erased people left out`]),
+      : [
+          `${countOf(keyless, "record or file", "records or files")} cannot be read: their keys are not in the key backup, and nobody destroyed them. Look for a whole key backup before this place is used`,
+        ]),
     ...(unknownTypes.length === 0
       ? []
       : [`in no pack, so in no store: ${unknownTypes.join(", ")}`]),

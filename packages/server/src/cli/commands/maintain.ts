@@ -35,7 +35,7 @@ export function addMaintenanceCommands(program: Command, context: CommandContext
     .command("reconcile [roles...]")
     .summary("compare stores with the journal")
     .description(
-      `Compares what stores really hold with the journal, row by row: ${roles}. Exits with 1 when something differs and was not repaired.`,
+      `Compares what stores really hold with the journal, row by row: ${roles}. Exits with 1 when something differs and was not repaired, or a store did not answer.`,
     )
     .option("--repair", "make the rows that differ what they should be")
     .option("--deep", "use nothing remembered; read every segment and original file whole")
@@ -112,7 +112,7 @@ async function reconcile(
   }
   await show(report, () => renderReconciliation(session, report));
   const isMended = report.projections.every((one) => one.repaired >= one.differences);
-  const isWhole = (report.files?.faults.length ?? 0) === 0;
+  const isWhole = (report.files?.faults.length ?? 0) === 0 && report.notCompared.length === 0;
   return report.ok || (repair === true && isMended && isWhole) ? "done" : "found-wrong";
 }
 
@@ -153,8 +153,29 @@ function renderReconciliation(session: Session, report: ReconcileReport): string
     ]),
     { paint, width: terminal.columns },
   );
-  const tables = [table, renderMonths(session, report), renderExamples(session, report)];
+  const tables = [
+    table,
+    renderNotCompared(session, report),
+    renderMonths(session, report),
+    renderExamples(session, report),
+  ];
   return `${tables.filter((one) => one !== "").join("\n")}${renderVerdict(session, report)}`;
+}
+
+/** The projections whose stores did not answer. */
+function renderNotCompared({ paint, terminal }: Session, report: ReconcileReport): string {
+  if (report.notCompared.length === 0) return "";
+  const titles = ["not compared", "projection", "tenant", "as its store does not answer"];
+  return renderTable(
+    titles.map((title) => ({ title })),
+    report.notCompared.map(({ tenant, role, name, reason }) => [
+      { text: role, style: "bad" as const },
+      name,
+      tenant,
+      visibleText(reason),
+    ]),
+    { paint, width: terminal.columns },
+  );
 }
 
 /** In which months of the journal the differences lie. */
@@ -193,9 +214,16 @@ function renderExamples({ paint, terminal }: Session, report: ReconcileReport): 
   return renderTable(titles, examples, { paint, width: terminal.columns });
 }
 
-function renderVerdict({ paint }: Session, { projections, files }: ReconcileReport): string {
+function renderVerdict(
+  { paint }: Session,
+  { projections, notCompared, files }: ReconcileReport,
+): string {
   const lines: string[] = [];
-  if (projections.every(({ differences }) => differences === 0))
+  if (notCompared.length > 0)
+    lines.push(
+      paint("bad", `${countOf(notCompared.length, "projection")} could not be compared; try again`),
+    );
+  else if (projections.every(({ differences }) => differences === 0))
     lines.push(paint("good", "the stores hold what the journal says"));
   if (files !== undefined) {
     const { segments, originals, bytes, faults } = files;

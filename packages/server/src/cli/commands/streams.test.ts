@@ -21,7 +21,7 @@ async function run(
 const event: StreamEvent = {
   topic: "findings",
   key: "r\u001b1",
-  eventId: "acme:7:0",
+  eventId: "acme:0123456789ab:7:0",
   body: '{"id":"r1","sequence":7,"facts":{"big":9007199254740993}}',
   offset: "7.0",
 };
@@ -37,7 +37,7 @@ test("events are printed one a line, their bodies as JSON, whole numbers unround
   };
   const read = await run(["events", "read", "findings", "--from", "6.2", "--json"], { events });
   const line =
-    '{"topic":"findings","key":"r\\u001b1","eventId":"acme:7:0","offset":"7.0","body":{"id":"r1","sequence":7,"facts":{"big":9007199254740993}}}\n';
+    '{"topic":"findings","key":"r\\u001b1","eventId":"acme:0123456789ab:7:0","offset":"7.0","body":{"id":"r1","sequence":7,"facts":{"big":9007199254740993}}}\n';
   expect(read).toEqual({ exitCode: 0, output: line + line, notes: "" });
   expect(asked).toEqual([["findings", { after: "6.2", limit: 100 }]]);
   expect((await run(["events", "topics", "--json"], { events })).output).toBe(
