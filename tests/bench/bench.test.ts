@@ -116,7 +116,7 @@ describe("the benchmark of backups", () => {
     rmSync(join(root, "backup"), { recursive: true, force: true });
     mkdirSync(join(root, "backup"));
     expect((await run("fill", RECORDS)).facts).toMatchObject({ records: 500 });
-    expect((await run("create", RECORDS)).facts).toMatchObject({ objects: 4 });
+    expect((await run("create", RECORDS)).facts).toMatchObject({ objects: 5 });
     expect((await run("restore", RECORDS)).facts).toMatchObject({
       records: 500,
       isReconciled: true,
