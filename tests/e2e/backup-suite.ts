@@ -1,5 +1,6 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import { expect } from "vitest";
 
@@ -49,14 +50,18 @@ export type Run = (words: readonly string[], options?: RunOptions) => Promise<En
 
 /** What an installation answers to every question, but for how far its journal goes. */
 export async function answersOf(run: Run): Promise<readonly string[]> {
-  const answers: string[] = [];
-  for (const question of QUESTIONS) {
-    const { exitCode, output, errors } = await run([...question, "--json"]);
+  const input = JSON.stringify(QUESTIONS.map((question) => [...question, "--json"]));
+  const asked = await run([], { program: QUESTIONS_PROGRAM, input });
+  expect(asked).toMatchObject({ exitCode: 0, errors: "" });
+  const answers = JSON.parse(asked.output) as readonly Ended[];
+  return QUESTIONS.map((question, index) => {
+    const { exitCode, output = "", errors } = answers[index] ?? {};
     expect({ question, exitCode, errors }).toEqual({ question, exitCode: 0, errors: "" });
-    answers.push(question[0] === "search" ? foundBy(output) : sameOnAll(output));
-  }
-  return answers;
+    return question[0] === "search" ? foundBy(output) : sameOnAll(output);
+  });
 }
+
+const QUESTIONS_PROGRAM = fileURLToPath(new URL("./questions-program.ts", import.meta.url));
 
 /** An answer without how far the store had read, and without an engine's own names of SQL types. */
 function sameOnAll(output: string): string {

@@ -49,6 +49,8 @@ export interface Damages {
 
 export interface RunOptions {
   readonly input?: string;
+  /** The program to run in place of the command line. */
+  readonly program?: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
@@ -86,7 +88,7 @@ export async function makeProgram(
     words: readonly string[],
     options: RunOptions = {},
   ): { child: ChildProcess; ended: Promise<Ended> } => {
-    const child = spawn(process.execPath, [...FLAGS, MAIN, ...words], {
+    const child = spawn(process.execPath, [...FLAGS, options.program ?? MAIN, ...words], {
       cwd: directory,
       env: { ...environment, ...options.environment },
       stdio: "pipe",
