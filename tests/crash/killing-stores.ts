@@ -12,7 +12,7 @@ export interface Death {
 
 /** The calls that change something, by method; nothing is lost between two others. */
 const STEPS: ReadonlySet<string> = new Set(
-  "begin append commit rollback relocate putIntent renewIntents takeExpiredIntents dropIntents putState putQuarantine dropQuarantine put delete prepare apply repair discard publish settle setAside".split(
+  "begin append commit rollback relocate putIntent renewIntents takeExpiredIntents takeIntents dropIntents putState putQuarantine dropQuarantine put delete prepare apply repair discard publish settle setAside".split(
     " ",
   ),
 );
