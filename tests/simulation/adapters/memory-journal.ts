@@ -6,6 +6,7 @@ import type {
   JournalTransaction,
   QuarantineKey,
   QuarantineRow,
+  QuarantineVersion,
 } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
@@ -268,7 +269,10 @@ export class MemoryJournal implements JournalStore {
 
   putQuarantine(scope: Scope, rows: readonly QuarantineRow[]): Promise<void> {
     return this.#write(scope, ({ quarantine }) => {
-      for (const row of rows) quarantine.set(quarantineKey(row), { ...row });
+      for (const row of rows) {
+        const noted = quarantine.get(quarantineKey(row))?.sequence ?? 0;
+        if (noted <= row.sequence) quarantine.set(quarantineKey(row), { ...row });
+      }
     });
   }
 
@@ -286,9 +290,12 @@ export class MemoryJournal implements JournalStore {
       .slice(0, limit);
   }
 
-  dropQuarantine(scope: Scope, rows: readonly QuarantineKey[]): Promise<void> {
+  dropQuarantine(scope: Scope, rows: readonly QuarantineVersion[]): Promise<void> {
     return this.#write(scope, ({ quarantine }) => {
-      for (const row of rows) quarantine.delete(quarantineKey(row));
+      for (const row of rows) {
+        const noted = quarantine.get(quarantineKey(row))?.sequence ?? 0;
+        if (noted <= row.sequence) quarantine.delete(quarantineKey(row));
+      }
     });
   }
 

@@ -7,6 +7,7 @@ import type { EntryRecords } from "../journal/entry-records.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
 import type { Runtime } from "../runtime.ts";
 import type { ProjectionPlan } from "./projections.ts";
+import { untilRecordsMove } from "./split-delivery.ts";
 
 /** Bounds of one delivery: enough to write in bulk, little enough to keep memory flat. */
 export interface DeliveryLimits {
@@ -86,11 +87,20 @@ export class DeliverySource {
     const count = entries.reduce((sum, entry) => sum + entry.count, 0);
     // Small commits are projected at once: they are in memory still, and somebody may wait to read them.
     if (count * 2 >= this.#limits.recordsMax) await this.#keepTogether(scope.tenant, after);
-    const byType = Map.groupBy(entries.filter(holdsRecords), ({ type }) => type);
+    const all: EntryRecords[] = [];
+    for (const entry of entries.filter(holdsRecords))
+      all.push(await this.#reader.records(scope, entry));
+    const read = untilRecordsMove(all, plan);
+    const isWhole = read.length === all.length;
+    const checkpoint = (isWhole ? last : (read.at(-1) ?? last)).sequence;
+    const puts = new Set(
+      entries.filter(({ operation }) => operation === "put").map(({ sequence }) => sequence),
+    );
     const batches: RecordBatch[] = [];
-    for (const list of byType.values()) batches.push(...(await this.#batches(scope, plan, list)));
+    for (const list of Map.groupBy(read, ({ type }) => type).values())
+      batches.push(...(await this.#batches(scope, plan, list, puts)));
     const records = batches.reduce((sum, batch) => sum + batch.ids.length, 0);
-    return { delivery: { batches, checkpoint: last.sequence, after }, records };
+    return { delivery: { batches, checkpoint, after }, records };
   }
 
   /** Notes where a projection reads (`undefined` at the end), and lets go of what all have passed. */
@@ -140,18 +150,17 @@ export class DeliverySource {
   }
 
   /**
-   * Reads the entries of one type. Where every record is new there is no latest version to be looked
+   * Joins the entries of one type. Where every record is new there is no latest version to be looked
    * for, and large entries go as they are: joining would copy each record once for each projection.
    */
   async #batches(
     scope: Scope,
     plan: ProjectionPlan,
-    entries: readonly StoredEntry[],
+    read: readonly EntryRecords[],
+    puts: ReadonlySet<number>,
   ): Promise<readonly RecordBatch[]> {
-    const read: EntryRecords[] = [];
-    for (const entry of entries) read.push(await this.#reader.records(scope, entry));
-    const isNew = entries.every(
-      ({ type, operation }) => operation === "put" && !this.#reader.canChange(type),
+    const isNew = read.every(
+      ({ type, sequence }) => puts.has(sequence) && !this.#reader.canChange(type),
     );
     if (isNew) return groupSmall(read).map((group) => ({ ...joinEntries(group), isNew }));
     return [await this.#withPrevious(scope, plan, joinEntries(read), read)];

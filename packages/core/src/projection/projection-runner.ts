@@ -4,6 +4,7 @@ import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import { CoreError } from "../errors.ts";
+import { areSuperseded } from "../records/type-changes.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Runtime } from "../runtime.ts";
 import type { ProjectedRole, Stores } from "../stores.ts";
@@ -209,6 +210,7 @@ export class ProjectionRunner {
     const plans = this.plans(scope, choice);
     for (const plan of plans) {
       const before = await this.#generations(scope, plan);
+      await this.#requireToday(scope, plan, before.active.fingerprint);
       await writeGenerations(this.#parts.journal, scope, plan, beginRebuild(before, plan));
       await onBegun?.();
       await this.#finishBuild(scope, plan);
@@ -251,6 +253,7 @@ export class ProjectionRunner {
     // What has no record yet is made when it is first read or written.
     if ((await this.#parts.journal.lastSequence(scope, plan.types)) === 0) return;
     const projector = await this.active(scope, plan);
+    await this.#requireToday(scope, plan, projector.projection.fingerprint);
     const isEmptied = this.#emptied.has(wantedKey(scope, plan));
     // An empty store may have taken the place of the one that the journal remembers as made ready.
     if (isEmptied || (plan.role === "analytics" && (await projector.checkpoint()) === 0)) {
@@ -265,7 +268,8 @@ export class ProjectionRunner {
 
   async #finishBuild(scope: Scope, plan: ProjectionPlan): Promise<void> {
     const state = await this.#generations(scope, plan);
-    if (state.building === undefined) return;
+    // One that another process has begun by another mapping is that one's to fill: as its types say.
+    if (state.building?.fingerprint !== plan.fingerprint) return;
     const projector = await this.#projector(scope, projectionAt(plan, state.building));
     await projector.catchUp();
     if (this.#abort.signal.aborted) return;
@@ -303,10 +307,23 @@ export class ProjectionRunner {
     const stored = await readGenerations(journal, scope, plan);
     const wanted = nextGenerations(stored, plan);
     if (wanted !== stored) {
+      if (stored !== undefined && (await areSuperseded(this.#parts, scope, plan.types)))
+        return stored;
       await writeGenerations(journal, scope, plan, wanted);
       if (stored === undefined) await this.#prepareFirst(scope, projectionAt(plan, wanted.active));
     }
     return wanted;
+  }
+
+  /** @throws CoreError `failed` when a build is of later versions of its types than this process has. */
+  async #requireToday(scope: Scope, plan: ProjectionPlan, fingerprint: string): Promise<void> {
+    if (fingerprint === plan.fingerprint || !(await areSuperseded(this.#parts, scope, plan.types)))
+      return;
+    const label = projectionLabel(plan);
+    throw new CoreError(
+      "failed",
+      `${label} is kept by later versions of its types than this process has; start it again with them`,
+    );
   }
 
   async #prepareFirst(scope: Scope, projection: Projection): Promise<void> {
@@ -321,7 +338,7 @@ export class ProjectionRunner {
     const analytics = await this.#parts.stores.projected("analytics");
     await analytics.publish(tenantScope(scope), {
       ...projection.collection,
-      placements: analyticsOf(projection),
+      placements: projection.placements as Record<string, never>,
     });
   }
 
@@ -379,8 +396,4 @@ function wantedKey(scope: Scope, { role, name }: ProjectionPlan): string {
 
 function projectorKey(scope: Scope, projection: Projection): string {
   return `${scope.tenant}/${projectionLabel(projection)}/${projection.collection.generation}`;
-}
-
-function analyticsOf(projection: Projection): Record<string, never> {
-  return projection.placements as Record<string, never>;
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import { defineSummary } from "@custody/contract/summary";
 import { StoreError } from "@custody/stores/errors";
 import type { ProjectedStore } from "@custody/stores/projected-store";
 import type { Delivery } from "@custody/stores/record-batch";
@@ -7,13 +8,21 @@ import type { Delivery } from "@custody/stores/record-batch";
 import type { Stores } from "../stores.ts";
 import { openInstallation, scope } from "../testing/installation.ts";
 import type { Installation } from "../testing/installation.ts";
-import { attempt, attempts, samplePack } from "../testing/sample-types.ts";
+import { assets, attempt, attempts, samplePack } from "../testing/sample-types.ts";
 
 /** What the relational store was asked to apply, and what it is to answer instead. */
 interface Watch {
   readonly seen: { collection: string; after: number | undefined; checkpoint: number }[];
   fault?: (delivery: Delivery) => StoreError | undefined;
 }
+
+const BY_OWNER = defineSummary(assets, {
+  name: "sample/assets_by_owner",
+  version: 1,
+  title: "Assets by owner",
+  key: { owner: "owner" },
+  measures: { assets: { count: true } },
+});
 
 const SUMMARY = "sample/attempts_by_model";
 
@@ -81,6 +90,54 @@ test("a conflict that a record causes still has that record quarantined", async 
   expect(await installation.custody.quarantine.list(scope)).toMatchObject([
     { role: "relational", collection: SUMMARY, id: "a2", reason: "not unique, says the test" },
   ]);
+});
+
+test("a store that has gone back never takes back what it refuses again, and the latest version is listed", async () => {
+  await installation[Symbol.asyncDispose]();
+  installation = await openInstallation({
+    packs: [{ ...samplePack, types: [assets], summaries: [BY_OWNER] }],
+    settings: { delivery: { recordsMax: 1, bytesMax: 1_000_000 } },
+    wrapStores: (stores) => watched(stores, watch),
+  });
+  const { custody, stores } = installation;
+  const isCursed = ({ batches }: Delivery): boolean =>
+    batches.some((batch) => Buffer.from(batch.text).includes("cursed"));
+  watch.fault = (delivery) =>
+    isCursed(delivery) ? new StoreError("refused", "cursed, says the test") : undefined;
+  const putAsset = async (name: string, risk: number): Promise<void> => {
+    const fields = { name, owner: "ann", risk };
+    await custody.commit(scope, [{ type: assets.name, put: [{ fields }] }]);
+    await custody.catchUp(scope, ["relational"]);
+  };
+  const listed = async (): Promise<unknown> =>
+    (await custody.quarantine.list(scope)).map((row) => [row.collection, row.id, row.sequence]);
+  await putAsset("web", 1);
+  await putAsset("cursed", 1);
+  await putAsset("cursed", 2);
+  const latest = [
+    ["sample/assets", "cursed", 3],
+    [BY_OWNER.name, "cursed", 3],
+  ];
+  expect(await listed()).toEqual(latest);
+  const relational = await stores.projected("relational");
+  const collection = { name: BY_OWNER.name, generation: 1, placements: {} } as never;
+  await relational.discard(scope, collection);
+  let isAway = true;
+  watch.fault = (delivery) => {
+    const isRefused = isCursed(delivery);
+    // Away once, between the two versions: what was refused is then read anew.
+    if (isAway && isRefused && delivery.after === 2) {
+      isAway = false;
+      return new StoreError("unavailable", "away, says the test");
+    }
+    return isRefused ? new StoreError("refused", "cursed, says the test") : undefined;
+  };
+  await putAsset("mail", 1);
+  expect(isAway).toBe(false);
+  expect(await listed()).toEqual(latest);
+  const { rows } = await custody.table(scope, BY_OWNER.name, { limit: 10 });
+  expect(rows.map((row) => [row["owner"], Number(row["assets"])])).toEqual([["ann", 2]]);
+  expect((await custody.reconcile(scope)).ok).toBe(true);
 });
 
 /** The same stores, of which the relational one is watched. */

@@ -181,7 +181,7 @@ export class Projector {
       if (!isRefusal(cause)) throw cause;
       // An empty file that took the place of a damaged one does not know the collection: `refused`.
       if (await this.#hasMoved(delivery)) return false;
-      await this.#applyWithoutRefusals(delivery, cause);
+      if (!(await this.#applyWithoutRefusals(delivery, cause))) return false;
     }
     await this.#dropObsolete(delivery);
     return true;
@@ -211,13 +211,20 @@ export class Projector {
     return stands !== after || (this.#underway > stands && checkpoint > this.#underway);
   }
 
-  async #applyWithoutRefusals(delivery: Delivery, failure: StoreError): Promise<void> {
+  /** False when the store has moved meanwhile. */
+  async #applyWithoutRefusals(delivery: Delivery, failure: StoreError): Promise<boolean> {
     const { scope, store, journal, runtime } = this.#parts;
     const isolated = await isolateRefusals(scope, this.projection, store, {
       delivery,
       failure,
       generation: this.#trial,
     });
+    const later = this.#quarantined.laterThan(isolated.refusals);
+    if (later.length > 0) {
+      // Refused in a later version already: the store has gone back, or another process went on.
+      if (await this.#hasMoved(delivery)) return false;
+      await journal.dropQuarantine(scope, later);
+    }
     // Written down first: a crash in between tells them again, and never leaves one unlisted.
     const rows = await quarantineRefusals(journal, scope, this.projection, {
       refusals: isolated.refusals,
@@ -225,6 +232,7 @@ export class Projector {
     });
     await store.apply(scope, this.projection.collection, isolated.delivery);
     this.#quarantined.add(rows);
+    return true;
   }
 
   /** Repeats what an unavailable or full store answered, with growing pauses. */

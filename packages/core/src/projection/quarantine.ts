@@ -153,6 +153,14 @@ export class Quarantined {
     );
   }
 
+  /** The rows of records that are refused now in an earlier version. */
+  laterThan(refusals: readonly Refusal[]): QuarantineRow[] {
+    return refusals.flatMap(({ type, id, sequence }) => {
+      const row = this.#rows.get(`${type}\0${id}`);
+      return row !== undefined && row.sequence > sequence ? [row] : [];
+    });
+  }
+
   /** Whether a row is what is known here: another process may have written a later version down. */
   knows({ type, id, sequence }: QuarantineRow): boolean {
     return this.#rows.get(`${type}\0${id}`)?.sequence === sequence;

@@ -3,6 +3,9 @@ import { recordText } from "@custody/stores/record-batch";
 import type { RecordBatch } from "@custody/stores/record-batch";
 
 import { joinBytes } from "../journal/entry-records.ts";
+import type { EntryRecords } from "../journal/entry-records.ts";
+import { compileOwner } from "./owner-scope.ts";
+import type { ProjectionPlan } from "./projections.ts";
 
 /** Reads a record's owner. */
 export type OwnerOf = (fields: unknown) => string | undefined;
@@ -49,6 +52,33 @@ export function onlyOfOwner(
     return { index, isRemoval: !isOwn, hasPrevious: false };
   });
   return pickBatch(batch, picks);
+}
+
+/**
+ * The entries of a projection kept per owner that may be told in one delivery: up to where a record
+ * comes again with another owner, or comes again at all where its contributions are counted.
+ *
+ * Joined with what comes later, an earlier version is told to nobody. Another process that has read
+ * less far tells it, and its owner's file must then be told what became of it.
+ */
+export function untilRecordsMove(
+  entries: readonly EntryRecords[],
+  { owner, isCounted }: ProjectionPlan,
+): readonly EntryRecords[] {
+  if (owner === undefined || entries.length < 2) return entries;
+  const ownerOf = compileOwner(owner);
+  const seen = new Map<string, { readonly batch: RecordBatch; readonly index: number }>();
+  for (const [position, { batch }] of entries.entries()) {
+    const moves = batch.ids.some((id, index) => {
+      const before = seen.get(id);
+      if (before === undefined) return false;
+      if (isCounted) return true;
+      return ownerAt(before.batch, before.index, ownerOf) !== ownerAt(batch, index, ownerOf);
+    });
+    if (moves) return entries.slice(0, position);
+    for (const [index, id] of batch.ids.entries()) seen.set(id, { batch, index });
+  }
+  return entries;
 }
 
 function picksByOwner(batch: RecordBatch, ownerOf: OwnerOf): ReadonlyMap<string, readonly Pick[]> {

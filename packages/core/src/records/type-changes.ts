@@ -39,6 +39,23 @@ export async function acceptTypes(
   }
 }
 
+/**
+ * Whether a later version of one of the types has been declared to the tenant's journal since: another
+ * process, started after this one, knows it.
+ */
+export async function areSuperseded(
+  { journal, registry }: { readonly journal: JournalStore; readonly registry: TypeRegistry },
+  scope: Scope,
+  names: readonly string[],
+): Promise<boolean> {
+  for (const name of names) {
+    const value = await journal.state(scope, `type/${name}`);
+    const { version } = registry.require(name).declaration;
+    if (value !== undefined && (JSON.parse(value) as KnownType).version > version) return true;
+  }
+  return false;
+}
+
 function refuseLoss(name: string, before: KnownType, now: KnownType): void {
   if (now.version < before.version) {
     throw new CoreError(

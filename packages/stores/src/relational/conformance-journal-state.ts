@@ -208,4 +208,26 @@ export function describeJournalState(current: () => JournalStore): void {
       "search",
     ]);
   });
+
+  test("what was noted of an earlier version, told late, neither replaces nor drops a later one", async () => {
+    const store = current();
+    const noted = (sequence: number, reason: string): QuarantineRow => ({
+      role: "search",
+      collection: "c1",
+      type: "lab/sample",
+      id: "a",
+      sequence,
+      reason,
+      at: 1_700_000_000_000,
+    });
+    await store.putQuarantine(TENANT_A, [noted(3, "later")]);
+    await store.putQuarantine(TENANT_A, [noted(2, "late")]);
+    expect(await store.quarantine(TENANT_A, { limit: 10 })).toEqual([noted(3, "later")]);
+    await store.dropQuarantine(TENANT_A, [noted(2, "late")]);
+    expect(await store.quarantine(TENANT_A, { limit: 10 })).toEqual([noted(3, "later")]);
+    await store.putQuarantine(TENANT_A, [noted(4, "latest")]);
+    expect(await store.quarantine(TENANT_A, { limit: 10 })).toEqual([noted(4, "latest")]);
+    await store.dropQuarantine(TENANT_A, [noted(4, "latest")]);
+    expect(await store.quarantine(TENANT_A, { limit: 10 })).toEqual([]);
+  });
 }

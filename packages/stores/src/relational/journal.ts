@@ -104,6 +104,10 @@ export interface JournalStore extends AsyncDisposable {
     prefix: string,
   ): Promise<readonly { readonly name: string; readonly value: string }[]>;
 
+  /**
+   * Notes refused records. One that is noted already is replaced, unless its version is a later one: a
+   * process that was held up must not undo what another has learnt since.
+   */
   putQuarantine(scope: Scope, rows: readonly QuarantineRow[]): Promise<void>;
   quarantine(
     scope: Scope,
@@ -115,7 +119,8 @@ export interface JournalStore extends AsyncDisposable {
       readonly after?: QuarantineKey;
     },
   ): Promise<readonly QuarantineRow[]>;
-  dropQuarantine(scope: Scope, rows: readonly QuarantineKey[]): Promise<void>;
+  /** Forgets refused records, except those noted in a later version than the one named. */
+  dropQuarantine(scope: Scope, rows: readonly QuarantineVersion[]): Promise<void>;
 
   /** Rows of a transactional type's table as they stand; for reconciliation and look-ups inside core. */
   tableRows(
@@ -267,6 +272,9 @@ export interface QuarantineRow {
 
 /** What names a quarantined record. */
 export type QuarantineKey = Pick<QuarantineRow, "role" | "collection" | "type" | "id">;
+
+/** A version of a quarantined record. */
+export type QuarantineVersion = QuarantineKey & Pick<QuarantineRow, "sequence">;
 
 /** Rows of a transactional type's table, written within the commit. */
 export interface TableWrite {

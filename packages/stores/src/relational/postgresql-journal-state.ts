@@ -1,7 +1,13 @@
 import { bigintArray, prepared, sql, storedText, textArray } from "../drivers/postgresql-sql.ts";
 import type { PgFragment } from "../drivers/postgresql-sql.ts";
 import type { PgRow } from "../drivers/postgresql-statements.ts";
-import type { QuarantineKey, QuarantineRow, SegmentIntent, TakenIntent } from "./journal.ts";
+import type {
+  QuarantineKey,
+  QuarantineRow,
+  QuarantineVersion,
+  SegmentIntent,
+  TakenIntent,
+} from "./journal.ts";
 import { textOf } from "./postgresql-journal-entries.ts";
 import type { JournalDatabase } from "./postgresql-journal-schema.ts";
 
@@ -148,7 +154,7 @@ export function selectStates(
     AND name >= ${stored} AND starts_with(name, ${stored}) ORDER BY name`;
 }
 
-/** Notes refused records; one that is noted already is replaced. */
+/** Notes refused records; one that is noted already is replaced, unless its version is a later one. */
 export function writeQuarantine(
   { table }: JournalDatabase,
   tenantNo: number,
@@ -159,14 +165,15 @@ export function writeQuarantine(
     rows.map((row) => [JSON.stringify([row.role, row.collection, row.type, row.id]), row]),
   );
   const notes = [...latest.values()];
-  return prepared`INSERT INTO ${table("quarantine")}
+  return prepared`INSERT INTO ${table("quarantine")} AS noted
       (tenant_no, role, collection, type, id, sequence, reason, at)
     SELECT ${tenantNo}::int, k.* FROM unnest(${keyArrays(notes)},
       ${bigintArray(notes.map(({ sequence }) => sequence))},
       ${textArray(notes.map(({ reason }) => storedText(reason)))},
       ${bigintArray(notes.map(({ at }) => at))}) AS k
     ON CONFLICT (tenant_no, role, collection, type, id) DO UPDATE
-    SET sequence = excluded.sequence, reason = excluded.reason, at = excluded.at`;
+    SET sequence = excluded.sequence, reason = excluded.reason, at = excluded.at
+    WHERE noted.sequence <= excluded.sequence`;
 }
 
 /** Reads noted records in the order of role, collection, type and id. */
@@ -206,14 +213,17 @@ export function quarantineOf(row: PgRow): QuarantineRow {
   };
 }
 
-/** Forgets noted records. */
+/** Forgets noted records, except those noted in a later version. */
 export function removeQuarantine(
   { table }: JournalDatabase,
   tenantNo: number,
-  rows: readonly QuarantineKey[],
+  rows: readonly QuarantineVersion[],
 ): PgFragment {
-  return prepared`DELETE FROM ${table("quarantine")} WHERE tenant_no = ${tenantNo}
-    AND (role, collection, type, id) IN (SELECT * FROM unnest(${keyArrays(rows)}))`;
+  return prepared`DELETE FROM ${table("quarantine")} AS noted
+    USING unnest(${keyArrays(rows)}, ${bigintArray(rows.map(({ sequence }) => sequence))})
+      AS k (role, collection, type, id, sequence)
+    WHERE noted.tenant_no = ${tenantNo} AND noted.role = k.role AND noted.collection = k.collection
+    AND noted.type = k.type AND noted.id = k.id AND noted.sequence <= k.sequence`;
 }
 
 function keyArrays(rows: readonly QuarantineKey[]): PgFragment {

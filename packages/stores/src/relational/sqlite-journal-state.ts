@@ -1,4 +1,10 @@
-import type { QuarantineKey, QuarantineRow, SegmentIntent, TakenIntent } from "./journal.ts";
+import type {
+  QuarantineKey,
+  QuarantineRow,
+  QuarantineVersion,
+  SegmentIntent,
+  TakenIntent,
+} from "./journal.ts";
 import type { JournalConnection } from "./sqlite-journal-connection.ts";
 
 // What stands for the end of a lease once the intent is taken.
@@ -166,14 +172,17 @@ export function readStates(
     .map((row) => ({ name: String(row["name"]), value: String(row["value"]) }));
 }
 
-/** Notes refused records; one that is noted already is replaced. */
+/** Notes refused records; one that is noted already is replaced, unless its version is a later one. */
 export function writeQuarantine(
   connection: JournalConnection,
   tenantNo: number,
   rows: readonly QuarantineRow[],
 ): void {
   const insert = connection.statement(
-    "INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    `INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT (tenant_no, role, collection, type, id) DO UPDATE
+     SET sequence = excluded.sequence, reason = excluded.reason, at = excluded.at
+     WHERE sequence <= excluded.sequence`,
   );
   for (const { role, collection, type, id, sequence, reason, at } of rows) {
     insert.run(tenantNo, role, collection, type, id, sequence, reason, at);
@@ -219,16 +228,17 @@ export function readQuarantine(
     }));
 }
 
-/** Forgets noted records. */
+/** Forgets noted records, except those noted in a later version. */
 export function removeQuarantine(
   connection: JournalConnection,
   tenantNo: number,
-  rows: readonly QuarantineKey[],
+  rows: readonly QuarantineVersion[],
 ): void {
   const remove = connection.statement(
-    "DELETE FROM quarantine WHERE tenant_no = ? AND role = ? AND collection = ? AND type = ? AND id = ?",
+    `DELETE FROM quarantine WHERE tenant_no = ? AND role = ? AND collection = ? AND type = ? AND id = ?
+     AND sequence <= ?`,
   );
-  for (const { role, collection, type, id } of rows) {
-    remove.run(tenantNo, role, collection, type, id);
+  for (const { role, collection, type, id, sequence } of rows) {
+    remove.run(tenantNo, role, collection, type, id, sequence);
   }
 }
