@@ -142,7 +142,7 @@ async function examine(
 }
 
 // Rows between two looks at the disk; a file may hold far more than its own bytes when it is compressed.
-const ROWS_BETWEEN = 1_000;
+const ROWS_BETWEEN = 100;
 
 /** An importer that reads no further while the disk is low; what it staged is kept and taken up again. */
 function stoppedWhenLow(importer: Importer, room: DiskRoom): Importer {

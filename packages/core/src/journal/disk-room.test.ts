@@ -46,15 +46,39 @@ test("a write is taken while enough is left after it, and refused one byte later
   });
 });
 
-test("what is admitted between two looks at the disk is counted", async () => {
-  const { room, state } = disk(512 + 20);
+test("a disk with ample room is looked at once a second, and what is admitted meanwhile is counted", async () => {
+  const { room, state } = disk(512 + 80);
   await room.require(6 * MIB);
-  await expect(room.require(5 * MIB)).rejects.toMatchObject({ code: "full" });
   await room.require(4 * MIB);
   expect(state.looks).toBe(1);
-  state.nowMs += 1_000;
-  await room.require(10 * MIB);
+  // 20 MiB of 80 were a quarter; with one more the disk is looked at anew.
+  await room.require(1);
   expect(state.looks).toBe(2);
+  state.nowMs += 1_000;
+  await room.requireNow();
+  expect(state.looks).toBe(3);
+});
+
+test("a write under way keeps its room however often the disk is looked at", async () => {
+  const { room, state } = disk(512 + 20);
+  const held = await room.hold(6 * MIB);
+  state.nowMs += 1_000;
+  await expect(room.require(4 * MIB + 1)).rejects.toMatchObject({ code: "full" });
+  held[Symbol.dispose]();
+  // Given back twice, it is given back once.
+  held[Symbol.dispose]();
+  await room.require(10 * MIB);
+  using _ = await room.hold(6 * MIB);
+  await expect(room.require(4 * MIB + 1)).rejects.toMatchObject({ code: "full" });
+});
+
+test("what fills the disk within a second is seen where little room is left", async () => {
+  const { room, state } = disk(512 + 20);
+  await room.require(1 * MIB);
+  state.freeMib = 511;
+  await room.requireNow();
+  await expect(room.require(5 * MIB)).rejects.toMatchObject({ code: "full" });
+  await expect(room.requireNow()).rejects.toMatchObject({ code: "full" });
 });
 
 test("writes are refused below the mark, and taken again only a quarter above it", async () => {

@@ -17,8 +17,10 @@ export interface DiskReport extends DiskSpace {
 }
 
 const MIB = 1024 * 1024;
-// Between two looks at a disk; what is admitted meanwhile is taken off what was free.
+// Between two looks at a disk that has ample room; what is admitted meanwhile is taken off what was free.
 const FRESH_MS = 1_000;
+// Room is ample while what was admitted since the last look is at most this part of what is above the mark.
+const AMPLE = 4;
 // Writes are taken again only when there is a quarter more, so that they do not go on and off.
 const AGAIN = 1.25;
 // Files, indexes and logs take more than the records themselves.
@@ -41,7 +43,10 @@ export class DiskRoom {
   readonly #low = new Set<string>();
   #seen: readonly DiskSpace[] = [];
   #seenAt = -Infinity;
-  #admitted = 0;
+  /** Bytes of writes under way. */
+  #held = 0;
+  /** Bytes of writes that ended, or began, since the disk was looked at. */
+  #written = 0;
   #looking: Promise<readonly DiskSpace[]> | undefined;
 
   constructor(parts: DiskRoomParts) {
@@ -49,24 +54,48 @@ export class DiskRoom {
   }
 
   /**
-   * Counts bytes that are about to be written.
+   * Keeps room for a write until it has ended, however it ends.
+   *
+   * @param bytes of the records; what files, indexes and logs take beside them is added.
+   * @throws StoreError `full` when a disk is low, or would be after it.
+   */
+  async hold(bytes: number): Promise<Disposable> {
+    const wanted = await this.#admit(bytes);
+    this.#held += wanted;
+    let isHeld = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!isHeld) return;
+        isHeld = false;
+        this.#held -= wanted;
+        this.#written += wanted;
+      },
+    };
+  }
+
+  /**
+   * Counts bytes that are about to be written, until the disk shows them.
    *
    * @throws StoreError `full` when a disk is low, or would be after them.
    */
   async require(bytes: number): Promise<void> {
-    const wanted = bytes * GROWTH;
-    for (const disk of await this.#look()) {
-      const { isLow, neededBytes } = this.#judge(disk);
-      if (isLow) throw refusal(disk, neededBytes);
-      const needed = neededBytes + this.#admitted + wanted;
-      if (disk.freeBytes < needed) throw refusal(disk, needed);
-    }
-    this.#admitted += wanted;
+    this.#written += await this.#admit(bytes);
   }
 
   /** @throws StoreError `full` while a disk is low; for what only follows the journal. */
   requireNow(): Promise<void> {
     return this.require(0);
+  }
+
+  async #admit(bytes: number): Promise<number> {
+    const wanted = bytes * GROWTH;
+    for (const disk of await this.#look(wanted)) {
+      const { isLow, neededBytes } = this.#judge(disk);
+      if (isLow) throw refusal(disk, neededBytes);
+      const needed = neededBytes + this.#held + this.#written + wanted;
+      if (disk.freeBytes < needed) throw refusal(disk, needed);
+    }
+    return wanted;
   }
 
   /** The disks as they are. */
@@ -92,19 +121,28 @@ export class DiskRoom {
     return judged;
   }
 
-  async #look(): Promise<readonly DiskSpace[]> {
+  async #look(wanted = 0): Promise<readonly DiskSpace[]> {
     const { space, clock } = this.#parts.runtime;
     if (space === undefined) return [];
     const age = clock() - this.#seenAt;
-    if (age >= 0 && age < FRESH_MS) return this.#seen;
+    if (age >= 0 && age < FRESH_MS && this.#isAmple(wanted)) return this.#seen;
     this.#looking ??= this.#read(space);
     return this.#looking;
   }
 
+  /** Whether what was seen last is so far above the mark that what was written since cannot matter. */
+  #isAmple(wanted: number): boolean {
+    const counted = this.#held + this.#written + wanted;
+    return this.#seen.every(
+      (disk) => counted <= (disk.freeBytes - this.#judge(disk).neededBytes) / AMPLE,
+    );
+  }
+
   async #read(space: NonNullable<Runtime["space"]>): Promise<readonly DiskSpace[]> {
     try {
+      // What ends while the disk is looked at may not be in what is seen.
+      this.#written = 0;
       this.#seen = await space();
-      this.#admitted = 0;
       this.#seenAt = this.#parts.runtime.clock();
       return this.#seen;
     } finally {

@@ -135,9 +135,9 @@ export class Journal {
     }
     // What was committed before is answered without room, and deletions make some.
     const bytes = recordBytes(prepared);
-    if (kind === "asked" && bytes > 0) await room.require(bytes);
+    using _ = kind === "asked" && bytes > 0 ? await room.hold(bytes) : undefined;
     const decision = await this.#decider.decide(scope, prepared, options);
-    if (decision.drafts.length === 0) return this.#nothingNew(scope, decision);
+    if (decision.drafts.length === 0) return await this.#nothingNew(scope, decision);
     const { placed, segments } = await this.#place(scope, decision, options, request);
     for (const { lines } of decision.drafts) releaseLines(lines);
     const outcome = await this.submit(scope, placed);

@@ -1,3 +1,5 @@
+import type { Delivery } from "@custody/stores/record-batch";
+
 import type { DiskRoom } from "../journal/disk-room.ts";
 import type { ProjectedRole, ProjectedStoresByRole, Stores } from "../stores.ts";
 
@@ -29,9 +31,15 @@ function pausedStore<Store extends object>(store: Store, room: DiskRoom): Store 
       if (typeof member !== "function") return member;
       if (name !== "apply") return member.bind(target) as unknown;
       return async (...args: readonly unknown[]): Promise<unknown> => {
-        await room.requireNow();
+        using _ = await room.hold(bytesOf(args));
         return (await Reflect.apply(member, target, args)) as unknown;
       };
     },
   });
+}
+
+/** The bytes of the records that an `apply` is given, which is its third argument. */
+function bytesOf([, , delivery]: readonly unknown[]): number {
+  const { batches } = delivery as Delivery;
+  return batches.reduce((sum, { text }) => sum + text.byteLength, 0);
 }
