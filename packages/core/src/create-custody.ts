@@ -138,7 +138,7 @@ export async function createCustody(parts: CustodyParts): Promise<Custody> {
   const writing = { registry, store: journalStore, lines, reader, keys, sealer, runtime };
   const admission = new Admission(settings.admission, runtime.clock);
   const journal = new Journal({ ...writing, admission, room, onCommit });
-  const collected = { journal: journalStore, blob, lines, reader, runtime };
+  const collected = { journal: journalStore, blob, lines, reader, runtime, room };
   const accept = typeAcceptor(collected, registry, settings.acceptLoss);
   const context = {
     ...parts,

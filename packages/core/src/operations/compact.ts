@@ -2,6 +2,7 @@ import type { BlobStore } from "@custody/stores/blob/port";
 import type { JournalStore, SegmentRow, StoredEntry } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
+import type { DiskRoom } from "../journal/disk-room.ts";
 import { decodeLine } from "../journal/format/line.ts";
 import { lineAt, lineCount } from "../journal/format/lines.ts";
 import type { SegmentBatch } from "../journal/format/segment-writer.ts";
@@ -17,6 +18,7 @@ export interface CompactParts {
   readonly lines: LineStore;
   readonly reader: JournalReader;
   readonly runtime: Runtime;
+  readonly room: DiskRoom;
 }
 
 /** The segments as a compaction finds them. */
@@ -40,6 +42,9 @@ const INTENTS_PER_STEP = 256;
  *
  * No line and no entry changes, so every proof holds. The catalogue is switched in one transaction;
  * a crash before leaves the new file to the collector, a crash after leaves the old ones to it.
+ *
+ * @throws StoreError `full` where a disk has no room for the old and the new segments; those that were
+ *   moved before are moved.
  */
 export async function compact(
   parts: CompactParts,
@@ -59,6 +64,8 @@ export async function compact(
   let run: StoredEntry[] = [];
   let runBytes = 0;
   const flush = async (): Promise<void> => {
+    // Until the old segments are dropped, both are there.
+    using _ = await parts.room.hold(runBytes);
     moved += await moveUnlessMoved(parts, scope, run, before);
     run = [];
     runBytes = 0;
