@@ -107,8 +107,19 @@ function readDescription(
   installation: string | undefined,
 ): Pick<BackupRepository, "repositoryId" | "installation"> {
   const what = "the description of a repository of backups";
-  const members = new Members(parseCanonical(bytes, what), what);
+  const parsed = parseCanonical(bytes, what);
+  const members = new Members(parsed, what);
   const format = members.whole("format", 1);
+  const key = members.text("key", HASH_HEX);
+  if (key !== keyMark(objects))
+    throw new CoreError(
+      "no-key",
+      `the repository belongs to installation ${members.text("installation")} and was made under another backup key`,
+    );
+  // In every format the mark is of all other members: a changed byte is not taken for a newer format.
+  const { mark, ...marked } = parsed;
+  if (mark !== objects.tag("repository", canonicalBytes(marked)))
+    throw new CoreError("damaged", `${what} was altered`);
   if (format > BACKUP_FORMAT)
     throw new CoreError(
       "usage",
@@ -120,15 +131,6 @@ function readDescription(
     installation: members.text("installation"),
     repositoryId: members.text("repositoryId"),
   };
-  const key = members.text("key", HASH_HEX);
-  if (key !== keyMark(objects))
-    throw new CoreError(
-      "no-key",
-      `the repository belongs to installation ${description.installation} and was made under another backup key`,
-    );
-  const mark = objects.tag("repository", canonicalBytes({ ...description, key }));
-  if (members.text("mark", HASH_HEX) !== mark)
-    throw new CoreError("damaged", `${what} was altered`);
   if (installation !== undefined && installation !== description.installation)
     throw new CoreError(
       "conflict",

@@ -140,17 +140,32 @@ describe("checking backups", () => {
     expect(await verifyBackup(place.repository, "latest")).toMatchObject({ ok: true });
   });
 
-  test("every changed byte of the repository's description is refused", async () => {
+  test("every changed bit of the repository's description is refused as damage, or as another backup key", async () => {
     const { blob, keys, runtime } = place.repository;
     const whole = await bytesOf("repository");
-    for (let at = 0; at < whole.byteLength; at += 1) {
+    for (let bit = 0; bit < whole.byteLength * 8; bit += 1) {
       const bytes = Buffer.from(whole);
-      bytes[at] = (bytes[at] ?? 0) ^ 0x01;
+      const at = Math.floor(bit / 8);
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << (bit % 8));
       changed.set("repository", bytes);
       await expect(openBackupRepository({ blob, keys, runtime })).rejects.toMatchObject({
         name: "CoreError",
+        code: expect.stringMatching(/^(damaged|no-key)$/),
       });
     }
+    changed.clear();
+  });
+
+  test("the description of a repository in a newer format is refused with what this program reads", async () => {
+    const { blob, keys, runtime, objects: sealed } = place.repository;
+    const key = sealed.tag("repository key", new Uint8Array(0));
+    const newer = { format: 2, installation: "installation-1", key, layout: "another" };
+    const mark = sealed.tag("repository", canonicalBytes(newer));
+    changed.set("repository", Buffer.from(canonicalBytes({ ...newer, mark })));
+    await expect(openBackupRepository({ blob, keys, runtime })).rejects.toMatchObject({
+      code: "usage",
+      message: "the repository of backups is of format 2; this version reads up to 1",
+    });
     changed.clear();
   });
 
