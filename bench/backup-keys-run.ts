@@ -18,7 +18,7 @@ const keys = await openLocalKeyService({
   directory: place.dataDirectory,
   keyFile: place.keyFile,
   random: randomBytes,
-  backup: keyBackupOptions(place.keyBackup, { clock: Date.now }),
+  backup: keyBackupOptions(place, { clock: Date.now }),
 });
 const makeKey = (name: string): Promise<unknown> =>
   keys.subjectKey(SCOPE.tenant, name, { create: true });

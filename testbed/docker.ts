@@ -22,6 +22,13 @@ export const COMPOSE_VARIABLES: Readonly<Record<string, Readonly<Record<string, 
   influxdb: {
     CUSTODY_TEST_INFLUXDB_URL: "influxdb://:testbed-token@127.0.0.1:28086/custody?org=testbed",
   },
+  kms: {
+    CUSTODY_TEST_KMS_URL:
+      "aws-kms://testbed:testbed-password@eu-central-1/alias/custody?endpoint=http://127.0.0.1:25600",
+  },
+  vault: {
+    CUSTODY_TEST_VAULT_URL: "vault://:testbed-token@127.0.0.1:28200/transit/custody?tls=false",
+  },
   toxiproxy: { CUSTODY_TEST_TOXIPROXY_URL: "http://127.0.0.1:28474" },
 };
 

@@ -25,6 +25,8 @@ export type EngineName =
   | "mongojava"
   | "influxdb"
   | "toxiproxy"
+  | "kms"
+  | "vault"
   | "mongodb"
   | "timescaledb";
 
@@ -76,6 +78,12 @@ export const VERSIONS: Readonly<Record<EngineName, EngineVersion>> = {
     from: "Go github.com/Shopify/toxiproxy",
     version: "v2.5.0",
     image: "ghcr.io/shopify/toxiproxy:2.5.0",
+  },
+  kms: { from: "PyPI moto", version: "5.2.5", image: "motoserver/moto:5.2.5" },
+  vault: {
+    from: "container only",
+    version: "1.21",
+    image: "hashicorp/vault:1.21",
   },
   mongodb: { from: "container only", version: "8.0", image: "mongo:8.0" },
   timescaledb: {

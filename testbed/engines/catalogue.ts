@@ -1,6 +1,7 @@
 import type { Engine } from "../engine.ts";
 import { clickhouse } from "./clickhouse.ts";
 import { influxdb } from "./influxdb.ts";
+import { kms } from "./kms.ts";
 import { kafka } from "./kafka.ts";
 import { ferretdb, mongojava } from "./mongodb-wire.ts";
 import { neo4j } from "./neo4j.ts";
@@ -25,6 +26,7 @@ export const ENGINES: readonly Engine[] = [
   s3,
   s3Tls,
   influxdb,
+  kms,
   kafka,
   neo4j,
   opensearch,
@@ -41,6 +43,11 @@ export interface GivenServer {
 
 /** Servers that tests know and no package registry has. */
 export const GIVEN_SERVERS: readonly GivenServer[] = [
+  {
+    name: "vault",
+    variable: "CUSTODY_TEST_VAULT_URL",
+    why: "its build takes longer than those of all others together",
+  },
   {
     name: "mongodb",
     variable: "CUSTODY_TEST_MONGODB_URL",

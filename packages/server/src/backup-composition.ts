@@ -16,7 +16,6 @@ import { readKeyBackupRecord } from "@custody/core/keys/key-backup-record";
 import { keysDirectory, readKeyFile } from "@custody/core/keys/root-key-file";
 import { openLocalKeyService } from "@custody/core/keys/local-key-service";
 import type { LocalKeys } from "@custody/core/keys/local-key-service";
-import type { KeyBackupSecret } from "@custody/core/keys/key-backup-head";
 import { TypeRegistry } from "@custody/core/records/type-registry";
 import type { Stores } from "@custody/core/stores";
 import { PACKS } from "@custody/packs/catalogue";
@@ -25,6 +24,7 @@ import type { DirectoryLock } from "@custody/stores/drivers/directory-lock";
 
 import { requireDataDirectory } from "./data-directory.ts";
 import { keyBackupOptions, restoreKeys } from "./key-operations.ts";
+import type { TypedSecret } from "./key-operations.ts";
 import { nodeRuntime } from "./node-runtime.ts";
 import { openPlace } from "./open-place.ts";
 import { openStores } from "./open-stores.ts";
@@ -59,7 +59,7 @@ export interface RestoreInstallationOptions {
 /** A backup of keys and what opens it. */
 export interface KeysToRestore {
   readonly url: string;
-  readonly secret: KeyBackupSecret;
+  readonly secret: TypedSecret;
   /** True where the old installation goes on: the copy never writes into its key backup. */
   readonly isCopy: boolean;
 }
@@ -200,7 +200,7 @@ async function openParts({
   const { random, clock } = runtime;
   await using opened = new AsyncDisposableStack();
   opened.use(lockFor(dataDirectory, clock()));
-  const backup = keyBackupOptions(undefined, runtime);
+  const backup = keyBackupOptions({}, runtime);
   const keys = opened.use(
     await openLocalKeyService({ directory: dataDirectory, keyFile, random, backup }),
   );

@@ -29,6 +29,8 @@ export interface OpenCustodyOptions {
   readonly keyFile: string;
   /** Where the backup of the keys is, by URL; default where it was when it was made. */
   readonly keyBackup?: string;
+  /** The key service that wraps the root key in that backup as well, by URL. */
+  readonly keyService?: string;
   /** The server that plays a role, by URL; roles without one are played by embedded engines. */
   readonly engines?: EngineUrls;
   /** Default: all packs that come with Custody. */
@@ -91,7 +93,7 @@ export async function openCustody(options: OpenCustodyOptions): Promise<Custody>
   await using opened = new AsyncDisposableStack();
   opened.use(lockDirectory(dataDirectory, { pid: process.pid, since: runtime.clock(), command }));
   const { random } = runtime;
-  const backup = keyBackupOptions(options.keyBackup, runtime);
+  const backup = keyBackupOptions(options, runtime);
   const keys = await openLocalKeyService({ directory: dataDirectory, keyFile, random, backup });
   const guards = new StoreGuards({
     clock: runtime.clock,

@@ -105,10 +105,19 @@ export async function inTurns<Item>(
   work: (item: Item) => Promise<void>,
 ): Promise<void> {
   const rest = items.values();
+  let hasFailed = false;
   const lanes = Array.from({ length: Math.min(AT_ONCE, items.length) }, async () => {
-    for (const item of rest) await work(item);
+    for (const item of rest) {
+      if (hasFailed) return;
+      await work(item).catch((cause: unknown) => {
+        hasFailed = true;
+        throw cause;
+      });
+    }
   });
-  await Promise.all(lanes);
+  // All of them: none may go on writing behind the back of whoever was told that it failed.
+  const ended = await Promise.allSettled(lanes);
+  for (const one of ended) if (one.status === "rejected") throw one.reason;
 }
 
 /** Whether an error carries this code of the operating system. */

@@ -1,11 +1,14 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 
 import { canonicalJson } from "@custody/contract/json";
+import type { WrappingService } from "@custody/stores/wrapping/port";
 import { z } from "zod";
 
 import { CoreError } from "../errors.ts";
 import { deriveKey, NONCE_BYTES, SALT_BYTES } from "../journal/format/aead.ts";
 import { associatedData } from "../journal/format/associated-data.ts";
+import { unwrapByService } from "./key-service-wrapping.ts";
+import type { ServiceWrapping } from "./key-service-wrapping.ts";
 import { passphraseKey, SCRYPT } from "./passphrase-key.ts";
 import { parseRecoveryKey } from "./recovery-key.ts";
 import { recoveryWrapping, ROOT_NAME, rootKeyOf } from "./root-key-file.ts";
@@ -13,11 +16,7 @@ import type { RootKey } from "./root-key-file.ts";
 import { parseWrapped, unwrapKey, wrapKey } from "./wrapped-key.ts";
 import type { WrappingKey } from "./wrapped-key.ts";
 
-/**
- * One way to the root key of a key backup: it is wrapped under a secret that lies elsewhere.
- *
- * A key service outside would be another kind, with the name it gives its key.
- */
+/** One way to the root key of a key backup: it is wrapped under a secret that lies elsewhere. */
 export type RootWrapping =
   | { readonly kind: "recovery"; readonly wrapped: string }
   | {
@@ -28,12 +27,15 @@ export type RootWrapping =
       readonly n: number;
       readonly r: number;
       readonly p: number;
-    };
+    }
+  | ServiceWrapping;
 
 /** What opens a key backup. */
 export type KeyBackupSecret =
   | { readonly kind: "recovery"; readonly typed: string }
   | { readonly kind: "passphrase"; readonly passphrase: string }
+  /** The caller closes it. */
+  | { readonly kind: "key-service"; readonly service: WrappingService }
   /** Where the key file is at hand still. */
   | { readonly kind: "root"; readonly root: RootKey };
 
@@ -100,7 +102,8 @@ export async function wrapUnderPassphrase(
  * The root key of a head, opened with a secret.
  *
  * @throws CoreError `usage` for a mistyped secret or one of a kind that the backup does not know,
- *   `no-key` when it does not open the head, `damaged` when it does and the head was altered.
+ *   `no-key` when it does not open the head, `damaged` when it does and the head was altered;
+ *   StoreError `unavailable` when a key service cannot be asked.
  */
 export async function openHead(read: ReadHead, secret: KeyBackupSecret): Promise<RootKey> {
   const root = await unwrapRoot(read.head, secret);
@@ -111,20 +114,25 @@ export async function openHead(read: ReadHead, secret: KeyBackupSecret): Promise
   return root;
 }
 
+function describeWrapping(wrapping: RootWrapping): string {
+  const name = NAMES[wrapping.kind];
+  return wrapping.kind === "key-service" ? `${name} ${wrapping.service}` : name;
+}
+
 async function unwrapRoot(head: KeyBackupHead, secret: KeyBackupSecret): Promise<RootKey> {
   if (secret.kind === "root") return secret.root;
   const wrapping = head.wrappings.find(({ kind }) => kind === secret.kind);
   if (wrapping === undefined) {
-    const kinds = head.wrappings.map(({ kind }) => NAMES[kind]).join(" or ");
+    const kinds = head.wrappings.map(describeWrapping).join(" or ");
     throw new CoreError("usage", `this key backup is opened with ${kinds}`);
   }
-  const under = await wrappingKey(wrapping, secret);
+  const under = await wrappingKey(wrapping, secret, head.root);
   const wrapped = parseWrapped(ROOT_NAME, wrapping.wrapped);
   if (wrapped.kind === "destroyed") throw new CoreError("no-key", "the root key was destroyed");
   try {
     return rootKeyOf(unwrapKey(under, ROOT_NAME, wrapped));
   } catch (cause) {
-    const name = NAMES[secret.kind];
+    const name = describeWrapping(wrapping);
     throw new CoreError(
       "no-key",
       `${name} does not open this key backup: it is another's, or the backup was altered`,
@@ -136,9 +144,13 @@ async function unwrapRoot(head: KeyBackupHead, secret: KeyBackupSecret): Promise
 async function wrappingKey(
   wrapping: RootWrapping,
   secret: Exclude<KeyBackupSecret, { readonly kind: "root" }>,
+  rootId: string,
 ): Promise<WrappingKey> {
   if (secret.kind === "recovery") return recoveryWrapping(parseRecoveryKey(secret.typed));
-  if (wrapping.kind !== "passphrase") throw new CoreError("usage", "no passphrase was wrapped");
+  if (secret.kind === "key-service" && wrapping.kind === "key-service")
+    return unwrapByService(wrapping, secret.service, rootId);
+  if (secret.kind !== "passphrase" || wrapping.kind !== "passphrase")
+    throw new CoreError("usage", `this key backup is not opened with a ${secret.kind}`);
   const salt = Buffer.from(wrapping.salt, "base64url");
   return passphraseWrapping(secret.passphrase, salt, wrapping);
 }
@@ -148,6 +160,7 @@ const FORMAT = 1;
 const NAMES: Readonly<Record<RootWrapping["kind"], string>> = {
   recovery: "the recovery key",
   passphrase: "the passphrase",
+  "key-service": "the key service",
 };
 
 const HEAD = z.strictObject({
@@ -166,6 +179,12 @@ const HEAD = z.strictObject({
           n: z.int(),
           r: z.int(),
           p: z.int(),
+        }),
+        z.strictObject({
+          kind: z.literal("key-service"),
+          wrapped: z.string(),
+          key: z.string(),
+          service: z.string(),
         }),
       ]),
     )

@@ -83,6 +83,23 @@ export async function restoreKeys(options: RestoreKeysOptions): Promise<Restored
   return { rootKey: root.id, keys: written, destroyed };
 }
 
+/**
+ * Writes a lost key file anew from the head of the key backup, where the other keys are still there.
+ *
+ * @throws CoreError `not-found` where there is no key backup, `no-key` for a secret that does not open
+ *   it and for keys here that are under another root key, `damaged` when it was altered, `conflict`
+ *   when the key file holds another key.
+ */
+export async function recoverFromKeyBackup(
+  options: Pick<RestoreKeysOptions, "store" | "secret" | "random" | "directory" | "keyFile">,
+): Promise<{ readonly rootKey: string }> {
+  const { store, secret, directory, random } = options;
+  const { root } = await openNewest(store, secret);
+  await claimKeyring(keysDirectory(directory), root.id, Buffer.from(random(8)).toString("hex"));
+  await putKeyFile(options, root, random);
+  return { rootKey: root.id };
+}
+
 async function openNewest(
   store: BlobStore,
   secret: KeyBackupSecret,

@@ -20,6 +20,7 @@ export interface KeyFault {
  * - `not-destroyed`: it was destroyed here, and there is a copy there.
  * - `not-destroyed-here`: it was destroyed there, and is here.
  * - `damaged-pack`: a pack was altered.
+ * - `not-opened-by-service`: the key service that is configured does not open it.
  */
 export type KeyFaultKind =
   | "missing"
@@ -29,7 +30,8 @@ export type KeyFaultKind =
   | "unreadable-here"
   | "not-destroyed"
   | "not-destroyed-here"
-  | "damaged-pack";
+  | "damaged-pack"
+  | "not-opened-by-service";
 
 /** What a comparison of a key backup with the keys here found. */
 export interface KeyBackupCheck {
@@ -42,6 +44,8 @@ export interface KeyBackupCheck {
   readonly faultCount: number;
   /** The first hundred of them. */
   readonly faults: readonly KeyFault[];
+  /** The key service that opens it; checked where it was given. */
+  readonly keyService?: { readonly name: string; readonly isChecked: boolean };
 }
 
 const FAULTS_TOLD_MAX = 100;
@@ -66,6 +70,12 @@ export async function verifyPacks(copies: KeyCopies): Promise<KeyBackupCheck> {
     }
   }
   return { ok: faultCount === 0, keys, destroyed, packs, faultCount, faults };
+}
+
+/** The same comparison with one fault more, told first. */
+export function withFault(check: KeyBackupCheck, fault: KeyFault): KeyBackupCheck {
+  const faults = [fault, ...check.faults].slice(0, FAULTS_TOLD_MAX);
+  return { ...check, ok: false, faultCount: check.faultCount + 1, faults };
 }
 
 function statesOf(packs: readonly KeyPack[]): ReadonlyMap<string, boolean> {

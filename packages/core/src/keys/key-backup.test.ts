@@ -216,7 +216,7 @@ describe("key backup and crashes", () => {
     expect(left.length).toBeLessThanOrEqual(3);
     const check = await later.backup.sync().then(() => later.backup.verify());
     expect(check).toMatchObject({ ok: true, keys: 3, destroyed: 4 });
-  });
+  }, 20_000);
 
   test("a restore that was interrupted goes on where it was", async () => {
     const keys = await open();

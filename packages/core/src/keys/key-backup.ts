@@ -1,15 +1,17 @@
 import type { BlobStore } from "@custody/stores/blob/port";
+import type { WrappingService } from "@custody/stores/wrapping/port";
 
 import { CoreError } from "../errors.ts";
 import { readIfPresent } from "./durable-file.ts";
-import { encodeHead, isGenuineHead, wrapUnderPassphrase } from "./key-backup-head.ts";
+import { encodeHead, isGenuineHead, openHead } from "./key-backup-head.ts";
 import type { ReadHead, RootWrapping } from "./key-backup-head.ts";
 import { arePacksCurrent, syncPacks } from "./key-backup-packs.ts";
 import type { KeyCopies, SeenGroup } from "./key-backup-packs.ts";
 import { checkKeyPlace, KeyPacks, listPacks, readHeads, replaceHeads } from "./key-backup-place.ts";
 import { keyBackupRecord, readKeyBackupRecord, writeKeyBackupRecord } from "./key-backup-record.ts";
 import type { KeyBackupRecord } from "./key-backup-record.ts";
-import { verifyPacks } from "./key-backup-verify.ts";
+import { verifyPacks, withFault } from "./key-backup-verify.ts";
+import { nextWrappings, serviceWrapping } from "./key-backup-wrappings.ts";
 import type { KeyBackupCheck } from "./key-backup-verify.ts";
 import { keyGroup, packSealing } from "./key-pack.ts";
 import type { KeyBackup, KeyBackupReport } from "./key-service.ts";
@@ -26,6 +28,11 @@ export interface KeyBackupOptions {
   readonly open: (url: string) => Promise<BlobStore>;
   /** A place's URL as it may be kept and shown: without credentials. Default as it is. */
   readonly shown?: (url: string) => string;
+  /**
+   * Opens the key service under which the root key is to be wrapped as well; it is closed with these
+   * keys. Without it a wrapping by one stays as it is.
+   */
+  readonly openKeyService?: () => Promise<WrappingService>;
   /** Epoch milliseconds. */
   readonly clock: () => number;
 }
@@ -34,6 +41,8 @@ export interface KeyBackupOptions {
 export interface SyncKeysOptions {
   /** Wraps the root key under this passphrase too, in place of an earlier one. */
   readonly passphrase?: string;
+  /** `anew` asks the key service also where it has wrapped the root key already; `none` gives it up. */
+  readonly keyService?: "anew" | "none";
   /** Reads every pack, and writes those anew that were damaged. */
   readonly isFull?: boolean;
   /** Takes this place for the one that is remembered; what lies there is no longer looked after. */
@@ -50,7 +59,9 @@ export interface KeysStatus {
   readonly backup?: KeyBackupRecord & {
     /** What opens it. */
     readonly wrappings: readonly RootWrapping["kind"][];
-    /** False when keys were made or destroyed since. */
+    /** The name of the key service's key, where one opens it. */
+    readonly keyService?: string;
+    /** False when keys were made or destroyed since, or another key service is configured. */
     readonly isCurrent: boolean;
   };
 }
@@ -71,6 +82,7 @@ export class LocalKeyBackup implements KeyBackup, AsyncDisposable {
   readonly #parts: KeyBackupParts;
   readonly #keys: string;
   #place: Promise<OpenPlace> | undefined;
+  #service: Promise<WrappingService> | undefined;
   readonly #seen = new Map<string, SeenGroup>();
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -87,11 +99,22 @@ export class LocalKeyBackup implements KeyBackup, AsyncDisposable {
     return this.#inTurn(() => this.#sync(options));
   }
 
-  /** Compares every key there with the one here. @throws CoreError `usage` when there is no key backup. */
+  /**
+   * Compares every key there with the one here, and has the key service open it, where there is one.
+   *
+   * @throws CoreError `usage` when there is no key backup, StoreError `unavailable`.
+   */
   verify(): Promise<KeyBackupCheck> {
     return this.#inTurn(async () => {
-      const { store } = await this.#required();
-      return verifyPacks(await this.#copies(store));
+      const { store, newest } = await this.#required();
+      const check = await verifyPacks(await this.#copies(store));
+      const service = await this.#keyService();
+      const name = serviceWrapping(newest.head)?.service;
+      if (service === undefined)
+        return name === undefined ? check : { ...check, keyService: { name, isChecked: false } };
+      const told = { ...check, keyService: { name: service.name, isChecked: true } };
+      const isOpened = await isOpenedBy(newest, service);
+      return isOpened ? told : withFault(told, { at: service.name, kind: "not-opened-by-service" });
     });
   }
 
@@ -104,8 +127,11 @@ export class LocalKeyBackup implements KeyBackup, AsyncDisposable {
       if ((await readKeyBackupRecord(this.#keys)) === undefined) return status;
       const { record, newest, store } = await this.#required();
       const wrappings = newest.head.wrappings.map(({ kind }) => kind);
-      const isCurrent = await arePacksCurrent(await this.#copies(store));
-      return { ...status, backup: { ...record, wrappings, isCurrent } };
+      const keyService = serviceWrapping(newest.head)?.service;
+      const named = keyService === undefined ? {} : { keyService };
+      const wanted = (await this.#keyService())?.name ?? keyService;
+      const isCurrent = wanted === keyService && (await arePacksCurrent(await this.#copies(store)));
+      return { ...status, backup: { ...record, wrappings, ...named, isCurrent } };
     });
   }
 
@@ -133,6 +159,8 @@ export class LocalKeyBackup implements KeyBackup, AsyncDisposable {
     await this.#turn;
     await (await this.#place?.catch(() => undefined))?.store[Symbol.asyncDispose]();
     this.#place = undefined;
+    await (await this.#service?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    this.#service = undefined;
   }
 
   async #sync(options: SyncKeysOptions): Promise<KeyBackupReport> {
@@ -144,7 +172,7 @@ export class LocalKeyBackup implements KeyBackup, AsyncDisposable {
     const id = this.#idFor(options, { record, heads, url: shown });
     const began = keyBackupRecord(id, url, shown);
     if (record?.id !== id || record.url !== shown) await writeKeyBackupRecord(this.#keys, began);
-    const { isFull = false, passphrase } = options;
+    const { isFull = false } = options;
     const { destroyHere } = this.#parts;
     const report = await syncPacks(await this.#copies(store), {
       isFull,
@@ -152,7 +180,7 @@ export class LocalKeyBackup implements KeyBackup, AsyncDisposable {
       destroyHere,
     });
     // Last: what has no head is no key backup, so that a part of one is never taken for the whole.
-    await this.#syncHead(store, { id, heads, passphrase });
+    await this.#syncHead(store, { id, heads }, options);
     await writeKeyBackupRecord(this.#keys, { ...began, syncedAt: clock() });
     return report;
   }
@@ -177,28 +205,21 @@ export class LocalKeyBackup implements KeyBackup, AsyncDisposable {
 
   async #syncHead(
     store: BlobStore,
-    to: {
-      readonly id: string;
-      readonly heads: readonly (ReadHead & { readonly key: string })[];
-      readonly passphrase: string | undefined;
-    },
+    { id, heads }: { readonly id: string; readonly heads: readonly PlacedHead[] },
+    { passphrase, keyService }: SyncKeysOptions,
   ): Promise<void> {
-    const { id, heads, passphrase } = to;
     const { root, random, directory } = this.#parts;
     const [newest] = heads;
     const recovery = await readIfPresent(recoveryFile(directory));
-    const kept = newest?.head.wrappings.filter(({ kind }) => kind === "passphrase") ?? [];
-    const wrappings: readonly RootWrapping[] = [
-      ...(recovery === undefined ? [] : [{ kind: "recovery" as const, wrapped: recovery }]),
-      ...(passphrase === undefined
-        ? kept
-        : [await wrapUnderPassphrase(passphrase, root.key, random)]),
-    ];
-    if (wrappings.length === 0)
-      throw new CoreError(
-        "usage",
-        "there is no recovery key here that could open a key backup; give a passphrase",
-      );
+    const service = keyService === "none" ? undefined : await this.#keyService();
+    const wrappings = await nextWrappings(newest?.head.wrappings ?? [], {
+      root,
+      random,
+      recovery,
+      passphrase,
+      service,
+      keyService,
+    });
     const number = newest?.head.number ?? 0;
     const isSame = newest?.text === encodeHead({ id, root: root.id, number, wrappings }, root.key);
     if (isSame && heads.length === 1) return;
@@ -286,6 +307,17 @@ export class LocalKeyBackup implements KeyBackup, AsyncDisposable {
     );
   }
 
+  /** The key service, opened once, where one is configured; a failure is not kept. */
+  async #keyService(): Promise<WrappingService | undefined> {
+    this.#service ??= this.#options().openKeyService?.();
+    try {
+      return await this.#service;
+    } catch (error) {
+      this.#service = undefined;
+      throw error;
+    }
+  }
+
   /** The place, opened once; a failure is not kept. */
   async #open(url: string): Promise<OpenPlace> {
     const { open, shown = String } = this.#options();
@@ -309,4 +341,17 @@ interface OpenPlace {
   readonly store: BlobStore;
   readonly url: string;
   readonly shown: string;
+}
+
+type PlacedHead = ReadHead & { readonly key: string };
+
+async function isOpenedBy(head: ReadHead, service: WrappingService): Promise<boolean> {
+  try {
+    await openHead(head, { kind: "key-service", service });
+    return true;
+  } catch (error) {
+    // `usage`: no key service has wrapped it yet. That one cannot be asked is no answer.
+    if (error instanceof CoreError && ["usage", "no-key"].includes(error.code)) return false;
+    throw error;
+  }
 }

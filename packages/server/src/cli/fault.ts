@@ -47,7 +47,8 @@ const NEXT_STEPS: Readonly<Record<string, string>> = {
   damaged: "run `custody verify` to see what is wrong, and restore from a backup",
   "no-key":
     "set CUSTODY_KEY_FILE to this data directory's key, or run `custody keys recover` with the recovery key",
-  unavailable: "another process may hold the data directory; try again when it has ended",
+  unavailable:
+    "see that what is named can be reached, or wait until the process that holds it has ended; then run the same command again",
   full: "free some space and run the same command again: it resumes",
   busy: "wait for the time it says and run the same command again: nothing of it was written",
   "read-only": "make the data directory writable for this user",

@@ -26,6 +26,7 @@ export interface Composition {
     readonly keyFile: string;
     readonly engines?: EngineUrls;
     readonly keyBackup?: string;
+    readonly keyService?: string;
     readonly onNotice?: (text: string) => void;
     readonly acceptLoss?: boolean;
     readonly settings?: { readonly slowMs?: number };
@@ -112,6 +113,7 @@ export async function withSession(
       keyFile: settings.keyFile,
       engines: settings.engines,
       ...(settings.keyBackup === undefined ? {} : { keyBackup: settings.keyBackup }),
+      ...(settings.keyService === undefined ? {} : { keyService: settings.keyService }),
       ...(settings.slowMs === undefined ? {} : { settings: { slowMs: settings.slowMs } }),
       onNotice: (text) => run.tell(`${text}\n`),
       ...(options.acceptLoss === true ? { acceptLoss: true } : {}),

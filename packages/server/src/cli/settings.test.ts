@@ -115,3 +115,13 @@ test("colours are for terminals, unless the user says otherwise", () => {
   expect(settingsWith({}, { FORCE_COLOR: "1" }).hasColor).toBe(true);
   expect(settingsWith({}, { FORCE_COLOR: "1", NO_COLOR: "1" }).hasColor).toBe(false);
 });
+
+test("a key service is named by a variable, or by the file that one names", async () => {
+  const url = "vault://:hvs.token@vault.example/transit/custody";
+  expect(settingsWith({}, { CUSTODY_KEY_SERVICE_URL: url }).keyService).toBe(url);
+  expect(settingsWith({}, { CUSTODY_KEY_SERVICE_URL: "" })).not.toHaveProperty("keyService");
+  await using directory = await makeTemporaryDirectory();
+  const file = join(directory.path, "url");
+  await writeFile(file, `${url}\n`);
+  expect(settingsWith({}, { CUSTODY_KEY_SERVICE_URL_FILE: file }).keyService).toBe(url);
+});

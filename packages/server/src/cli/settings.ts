@@ -35,6 +35,8 @@ export interface Settings {
   readonly engines: EngineUrls;
   /** Where the backup of the keys is, when it is not where it was made. */
   readonly keyBackup?: string;
+  /** The key service that wraps the root key in that backup as well. */
+  readonly keyService?: string;
   /** From how many milliseconds on a read is remembered as slow. */
   readonly slowMs?: number;
   readonly isJson: boolean;
@@ -72,6 +74,7 @@ export function resolveSettings(options: GlobalOptions, terminal: Terminal): Set
     tenant: checkTenant(options.tenant ?? given(environment["CUSTODY_TENANT"]) ?? "default"),
     engines: engineUrls(environment),
     ...keyBackupUrl(options, environment),
+    ...keyServiceUrl(environment),
     ...slowness(given(environment["CUSTODY_SLOW_MS"])),
     isJson: options.json ?? false,
     hasColor: wantsColor(options, terminal),
@@ -130,6 +133,11 @@ function keyBackupUrl(
 ): { readonly keyBackup?: string } {
   const url = options.keyBackup ?? urlOf("CUSTODY_KEY_BACKUP_URL", environment);
   return url === undefined ? {} : { keyBackup: url };
+}
+
+function keyServiceUrl(environment: Terminal["environment"]): { readonly keyService?: string } {
+  const url = urlOf("CUSTODY_KEY_SERVICE_URL", environment);
+  return url === undefined ? {} : { keyService: url };
 }
 
 function urlOf(name: string, environment: Terminal["environment"]): string | undefined {

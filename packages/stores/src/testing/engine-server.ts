@@ -19,6 +19,8 @@ export type TestServer =
   | "ferretdb"
   | "mongojava"
   | "influxdb"
+  | "kms"
+  | "vault"
   | "toxiproxy";
 
 /** The URL of a server that was started or given for the tests; `undefined` when there is none. */

@@ -6,11 +6,11 @@ import type { StoreRole } from "@custody/contract/placement";
 import type { RestoreReport } from "@custody/core/backup/restore";
 import type { RestorePoint } from "@custody/core/backup/restore-cut";
 import { readKeyBackupRecord } from "@custody/core/keys/key-backup-record";
-import type { KeyBackupSecret } from "@custody/core/keys/key-backup-head";
 import { keysDirectory, readKeyFile } from "@custody/core/keys/root-key-file";
 import type { Command } from "commander";
 
 import type { InstallationPlace, KeysToRestore } from "../../backup-composition.ts";
+import type { TypedSecret } from "../../key-operations.ts";
 import { placeUrl } from "../../open-place.ts";
 import type { EngineUrls } from "../../open-stores.ts";
 import { keyBackupUrl, placeOfVariable, repositoryUrl } from "../../scheduler/policy-file.ts";
@@ -25,12 +25,13 @@ import { collectNames, parseCount } from "../values/numbers-and-names.ts";
 import { parseInstant } from "../values/time.ts";
 import { renderRecords } from "./backup-rendering.ts";
 import { onRepository, REPOSITORY } from "./backup.ts";
-import { readPassphrase, readRecoveryKey } from "./keys.ts";
+import { givenSecret, OPENING_SERVICE, readRecoveryKey } from "./key-secrets.ts";
 
 interface PlaceArguments {
   readonly into?: string;
   readonly intoKeyFile?: string;
   readonly passphraseFile?: string;
+  readonly keyService?: string | true;
   readonly beside?: boolean;
   readonly ignoreLive?: boolean;
   readonly wait: boolean;
@@ -59,7 +60,7 @@ export function addRestoreCommands(
       .command("restore [point]")
       .summary("make an installation of a backup, as of any instant")
       .description(
-        "Restores journal and files into a new place, as they were at an instant, and fills the stores from them. Nothing is ever restored over what is there. Keys come from their own backup, opened by this installation's key file, a passphrase, or the recovery key on standard input.",
+        "Restores journal and files into a new place, as they were at an instant, and fills the stores from them. Nothing is ever restored over what is there. Keys come from their own backup, opened by this installation's key file, a passphrase, a key service, or the recovery key on standard input.",
       )
       .option(...REPOSITORY)
       .option(
@@ -149,6 +150,7 @@ function withPlaceOptions(command: Command): Command {
     )
     .option("--into-key-file <file>", "the new key file, outside of it")
     .option("--passphrase-file <file>", "open the key backup with this passphrase (- is stdin)")
+    .option(...OPENING_SERVICE)
     .option(
       "--beside",
       "the old installation goes on: the new one never writes into its key backup",
@@ -261,12 +263,9 @@ async function keysFor(
   };
 }
 
-async function secretFor(
-  run: CommandRun,
-  { passphraseFile }: PlaceArguments,
-): Promise<KeyBackupSecret> {
-  const passphrase = await readPassphrase(run, passphraseFile);
-  if (passphrase !== undefined) return { kind: "passphrase", passphrase };
+async function secretFor(run: CommandRun, place: PlaceArguments): Promise<TypedSecret> {
+  const given = await givenSecret(run, place);
+  if (given !== undefined) return given;
   const { dataDirectory: directory, keyFile } = run.settings;
   if (!existsSync(keyFile)) return { kind: "recovery", typed: await readRecoveryKey(run) };
   return { kind: "root", root: await readKeyFile({ directory, keyFile }) };

@@ -130,3 +130,54 @@ test("wrong places and secrets are refused with what to do", async () => {
     next: "no key was written; try another copy of the key backup, or its other secret",
   });
 });
+
+test("a key service that is not named, or by no such URL, is refused with what to give", async () => {
+  await json(["keys", "backup", "--to", "copy"]);
+  expect(await json(["keys", "backup", "--key-service"])).toMatchObject({
+    exitCode: 2,
+    next: "give --key-service a URL, or set CUSTODY_KEY_SERVICE_URL or CUSTODY_KEY_SERVICE_URL_FILE",
+  });
+  const input = recoveryKey;
+  const words = ["keys", "restore", "--from", "copy", "--key-service"];
+  expect(await json([...words, "gcp-kms://:hidden@key"], { input })).toMatchObject({
+    exitCode: 1,
+    code: "refused",
+    message:
+      "no key service is reached by this URL; give aws-kms://REGION/KEY or vault://HOST:PORT/MOUNT/KEY",
+  });
+  await writeFile(join(folder, "words"), "some random words\n");
+  const both = ["vault://:t@localhost/transit/custody", "--passphrase-file", "words"];
+  expect(await json([...words, ...both], { input })).toMatchObject({
+    exitCode: 2,
+    message: "a passphrase and a key service were given",
+  });
+  // Nothing was ever wrapped by one, so none is asked.
+  expect(await json([...words, both[0] ?? ""], { input })).toMatchObject({
+    exitCode: 2,
+    message: "this key backup is opened with the recovery key",
+  });
+});
+
+test("a key service that does not answer fails the backup under it, and the one before stays", async () => {
+  await json(["keys", "backup", "--to", "copy"]);
+  const url = "vault://:hvs.hidden@127.0.0.1:1/transit/custody?tls=false";
+  const environment = { CUSTODY_KEY_SERVICE_URL: url };
+  const refused = await run(["keys", "backup", "--json"], { environment });
+  expect(refused.exitCode).toBe(1);
+  expect(refused.notes).toContain("Vault could not wrap a key: ECONNREFUSED");
+  expect(refused.notes).not.toContain("hidden");
+  expect(await json(["keys", "status"])).toMatchObject({
+    exitCode: 0,
+    backup: { wrappings: ["recovery"], isCurrent: true },
+  });
+});
+
+test("a key file is recovered from the key backup with the passphrase", async () => {
+  await writeFile(join(folder, "words"), "some random words\n");
+  await json(["keys", "backup", "--to", "copy", "--passphrase-file", "words"]);
+  await rm(join(folder, "root.key"));
+  const words = ["keys", "recover", "--passphrase-file", "words"];
+  expect(await json(words)).toMatchObject({ exitCode: 0 });
+  expect(await json(["keys", "verify"])).toMatchObject({ exitCode: 0, ok: true });
+  expect(await json(words)).toMatchObject({ exitCode: 0 });
+}, 30_000);

@@ -1,35 +1,50 @@
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
-import { text } from "node:stream/consumers";
-
 import type { KeysStatus } from "@custody/core/keys/key-backup";
-import type { KeyBackupSecret } from "@custody/core/keys/key-backup-head";
 import type { KeyBackupCheck } from "@custody/core/keys/key-backup-verify";
 import type { KeyBackupReport } from "@custody/core/keys/key-service";
 import type { Command } from "commander";
 
-import { backUpKeys, readKeysStatus, restoreKeys, verifyKeys } from "../../key-operations.ts";
+import {
+  backUpKeys,
+  readKeysStatus,
+  recoverKeys,
+  restoreKeys,
+  verifyKeys,
+} from "../../key-operations.ts";
 import type { KeysOf } from "../../key-operations.ts";
 import { placeUrl, withoutSecrets } from "../../open-place.ts";
-import { CommandError, usageError } from "../command-error.ts";
 import { FaultError, faultOf } from "../fault.ts";
 import { given } from "../given.ts";
 import { countOf, formatBytes, formatInstant } from "../output/quantity.ts";
 import { runCommand } from "../session.ts";
 import type { CommandContext, CommandRun, Outcome } from "../session.ts";
+import {
+  givenSecret,
+  keyServiceUrl,
+  OPENING_PASSPHRASE,
+  OPENING_SERVICE,
+  readPassphrase,
+  readRecoveryKey,
+} from "./key-secrets.ts";
+import type { SecretArguments } from "./key-secrets.ts";
 
 interface BackupArguments {
   readonly to?: string;
   readonly passphraseFile?: string;
+  readonly keyService?: string | boolean;
   readonly full?: boolean;
   readonly replace?: boolean;
 }
 
-interface RestoreArguments {
+interface RestoreArguments extends SecretArguments {
   readonly from?: string;
-  readonly passphraseFile?: string;
   readonly copy?: boolean;
 }
+
+interface ServiceArguments {
+  readonly keyService?: string;
+}
+
+const KEPT_SERVICE = "the key service that is to open it; default CUSTODY_KEY_SERVICE_URL";
 
 /** Registers `keys recover`, `keys backup`, `keys status`, `keys verify` and `keys restore`. */
 export function addKeyCommands(program: Command, context: CommandContext): void {
@@ -38,18 +53,23 @@ export function addKeyCommands(program: Command, context: CommandContext): void 
     .command("recover")
     .summary("write a lost key file anew")
     .description(
-      "Writes the key file anew from the recovery key, which is read from standard input: an argument could be seen by other users.",
+      "Writes the key file anew from the recovery key, which is read from standard input: an argument could be seen by other users. With a passphrase or a key service the keys' backup is asked.",
     )
-    .action((_options, command: Command) => runCommand(context, command, recover));
+    .option(...OPENING_PASSPHRASE)
+    .option(...OPENING_SERVICE)
+    .action((options: SecretArguments, command: Command) =>
+      runCommand(context, command, (run) => recover(run, options)),
+    );
   addBackupCommands(keys, context);
   keys
     .command("restore")
     .summary("write the key file and all keys from their backup")
     .description(
-      "Writes the key file and all keys from their backup. The recovery key is read from standard input, unless a passphrase is given.",
+      "Writes the key file and all keys from their backup. The recovery key is read from standard input, unless a passphrase or a key service is given.",
     )
     .requiredOption("--from <place>", "where the backup is: a directory, file:///… or s3://…")
-    .option("--passphrase-file <file>", "open it with the passphrase in this file (- is stdin)")
+    .option(...OPENING_PASSPHRASE)
+    .option(...OPENING_SERVICE)
     .option("--copy", "for a second installation beside the first: never write into the backup")
     .action((options: RestoreArguments, command: Command) =>
       runCommand(context, command, (run) => restore(run, options)),
@@ -65,6 +85,11 @@ function addBackupCommands(keys: Command, context: CommandContext): void {
     )
     .option("--to <place>", "a directory, file:///… or s3://…; default where it was made")
     .option("--passphrase-file <file>", "open it with this passphrase as well (- is stdin)")
+    .option(
+      "--key-service [url]",
+      "have this key service wrap the root key, anew where it has: aws-kms://… or vault://…; default CUSTODY_KEY_SERVICE_URL",
+    )
+    .option("--no-key-service", "give up what a key service has wrapped")
     .option("--full", "read every pack, and write damaged ones anew")
     .option("--replace", "take this place for the former one, which is then yours to destroy")
     .action((options: BackupArguments, command: Command) =>
@@ -73,19 +98,37 @@ function addBackupCommands(keys: Command, context: CommandContext): void {
   keys
     .command("status")
     .description("Says which keys there are, where their backup is and whether it is up to date.")
-    .action((_options, command: Command) => runCommand(context, command, status));
+    .option("--key-service <url>", KEPT_SERVICE)
+    .action((options: ServiceArguments, command: Command) =>
+      runCommand(context, command, (run) => status(run, options)),
+    );
   keys
     .command("verify")
-    .description("Opens every key in the backup and compares it. Exits with 1 when one differs.")
-    .action((_options, command: Command) => runCommand(context, command, verify));
+    .description(
+      "Opens every key in the backup and compares it, and has the key service open it. Exits with 1 when one differs.",
+    )
+    .option("--key-service <url>", KEPT_SERVICE)
+    .action((options: ServiceArguments, command: Command) =>
+      runCommand(context, command, (run) => verify(run, options)),
+    );
 }
 
-async function recover(run: CommandRun): Promise<void> {
+async function recover(run: CommandRun, options: SecretArguments): Promise<void> {
   const { compose, settings, show } = run;
+  const secret = await givenSecret(run, options);
+  if (secret !== undefined) {
+    await recoverKeys(keysOf(run), secret);
+    await show({ keyFile: settings.keyFile }, () => renderRecovered(settings.keyFile));
+    return;
+  }
   const recoveryKey = await readRecoveryKey(run);
   const { dataDirectory, keyFile } = settings;
   await compose.recoverKeyFile({ dataDirectory, keyFile, recoveryKey });
-  await show({ keyFile }, () => `key file        ${keyFile} written\n`);
+  await show({ keyFile }, () => renderRecovered(keyFile));
+}
+
+function renderRecovered(keyFile: string): string {
+  return `key file        ${keyFile} written\n`;
 }
 
 async function backUp(run: CommandRun, options: BackupArguments): Promise<void> {
@@ -93,10 +136,14 @@ async function backUp(run: CommandRun, options: BackupArguments): Promise<void> 
   const url = options.to ?? settings.keyBackup;
   const place = url === undefined ? {} : { keyBackup: placeUrl(url, terminal.directory) };
   const passphrase = await readPassphrase(run, options.passphraseFile);
+  const { keyService: wished } = options;
+  const isWished = wished !== undefined && wished !== false;
+  const service = isWished ? { keyService: keyServiceUrl(run, wished) } : {};
   const report = await backUpKeys(
-    { ...keysOf(run), ...place },
+    { ...keysOf(run), ...place, ...service },
     {
       ...given({ passphrase }),
+      ...(wished === undefined ? {} : { keyService: isWished ? "anew" : "none" }),
       isFull: options.full ?? false,
       isReplacing: options.replace ?? false,
     },
@@ -123,9 +170,9 @@ function renderBackup(report: KeyBackupReport): string {
   return `${lines.join("\n")}\n`;
 }
 
-async function status(run: CommandRun): Promise<Outcome> {
+async function status(run: CommandRun, { keyService }: ServiceArguments): Promise<Outcome> {
   const { settings, show } = run;
-  const answer = await readKeysStatus(keysOf(run));
+  const answer = await readKeysStatus({ ...keysOf(run), ...given({ keyService }) });
   await show({ keyFile: settings.keyFile, ...answer }, () => renderStatus(answer, run));
   return answer.backup?.isCurrent === true ? "done" : "found-wrong";
 }
@@ -141,35 +188,44 @@ function renderStatus({ rootKey, keys, backup }: KeysStatus, { settings }: Comma
     const at = backup.syncedAt === undefined ? "never finished" : formatInstant(backup.syncedAt);
     const state = backup.isCurrent
       ? "up to date"
-      : "behind: run `custody keys backup`, which copies what is new and destroys what is to go";
+      : "behind: run `custody keys backup`, which copies what is new, destroys what is to go, and asks the key service";
     lines.push(`           ${state}; last written ${at}`);
     lines.push(`           opened by ${backup.wrappings.map((kind) => NAMES[kind]).join(" or ")}`);
+    if (backup.keyService !== undefined) lines.push(`           key service ${backup.keyService}`);
   }
   return `${lines.join("\n")}\n`;
 }
 
-async function verify(run: CommandRun): Promise<Outcome> {
-  const check = await verifyKeys(keysOf(run));
+async function verify(run: CommandRun, { keyService }: ServiceArguments): Promise<Outcome> {
+  const check = await verifyKeys({ ...keysOf(run), ...given({ keyService }) });
   await run.show(check, () => renderCheck(check));
   return check.ok ? "done" : "found-wrong";
 }
 
-function renderCheck({ ok, keys, destroyed, faults, faultCount }: KeyBackupCheck): string {
+function renderCheck(check: KeyBackupCheck): string {
+  const { ok, keys, destroyed, faults, faultCount } = check;
   const counted = `${countOf(keys, "key")} in the backup, ${destroyed} destroyed`;
-  if (ok) return `${counted}: all as they are here\n`;
+  if (ok) return `${counted}: all as they are here\n${renderService(check)}`;
   const told = faults.map(({ at, kind }) => `${FAULTS[kind]}: ${at}`);
   const rest = faultCount > faults.length ? [`and ${faultCount - faults.length} more`] : [];
   return `${[counted, ...told, ...rest].join("\n")}\n`;
 }
 
+function renderService({ keyService }: KeyBackupCheck): string {
+  if (keyService === undefined) return "";
+  const { name, isChecked } = keyService;
+  return isChecked
+    ? `the key service opens it: ${name}\n`
+    : `the key service ${name} was not asked: give --key-service or CUSTODY_KEY_SERVICE_URL\n`;
+}
+
 async function restore(run: CommandRun, options: RestoreArguments): Promise<void> {
   const { settings, terminal, show } = run;
   const url = placeUrl(options.from ?? "", terminal.directory);
-  const passphrase = await readPassphrase(run, options.passphraseFile);
-  const secret: KeyBackupSecret =
-    passphrase === undefined
-      ? { kind: "recovery", typed: await readRecoveryKey(run) }
-      : { kind: "passphrase", passphrase };
+  const secret = (await givenSecret(run, options)) ?? {
+    kind: "recovery" as const,
+    typed: await readRecoveryKey(run),
+  };
   const { dataDirectory, keyFile } = settings;
   const done = await restoreKeys(
     { dataDirectory, keyFile },
@@ -195,7 +251,11 @@ async function restore(run: CommandRun, options: RestoreArguments): Promise<void
 /** Where the usual advice, to recover the key file or to restore, leads in a circle. */
 const NEXT_AFTER_RESTORE: ReadonlySet<string> = new Set(["no-key", "damaged"]);
 
-const NAMES = { recovery: "the recovery key", passphrase: "the passphrase" } as const;
+const NAMES = {
+  recovery: "the recovery key",
+  passphrase: "the passphrase",
+  "key-service": "the key service",
+} as const;
 
 const FAULTS: Readonly<Record<KeyBackupCheck["faults"][number]["kind"], string>> = {
   missing: "not in the backup yet",
@@ -206,40 +266,13 @@ const FAULTS: Readonly<Record<KeyBackupCheck["faults"][number]["kind"], string>>
   "not-destroyed": "destroyed here, and still in the backup",
   "not-destroyed-here": "destroyed in the backup, and still here",
   "damaged-pack": "an altered pack",
+  "not-opened-by-service":
+    "not opened by the key service (`custody keys backup --key-service` wraps the root key)",
 };
 
 function keysOf({ settings, terminal }: CommandRun): KeysOf {
-  const { dataDirectory, keyFile, keyBackup } = settings;
+  const { dataDirectory, keyFile, keyBackup, keyService } = settings;
   const place =
     keyBackup === undefined ? {} : { keyBackup: placeUrl(keyBackup, terminal.directory) };
-  return { dataDirectory, keyFile, ...place };
-}
-
-/** The recovery key, from standard input. @throws CommandError `usage` when none is given. */
-export async function readRecoveryKey({ terminal, tell }: CommandRun): Promise<string> {
-  if (terminal.isInputInteractive) tell("recovery key, then Enter and Ctrl-D: ");
-  const recoveryKey = (await text(terminal.input())).trim();
-  if (recoveryKey === "")
-    throw usageError("no recovery key was given", "write it to standard input");
-  return recoveryKey;
-}
-
-/** The passphrase in a file, `-` for standard input; `undefined` without a file. */
-export async function readPassphrase(
-  { terminal, tell }: CommandRun,
-  file: string | undefined,
-): Promise<string | undefined> {
-  if (file === undefined) return undefined;
-  if (file === "-") {
-    if (terminal.isInputInteractive) tell("passphrase, then Enter and Ctrl-D: ");
-    return text(terminal.input());
-  }
-  try {
-    return await readFile(resolve(terminal.directory, file), "utf8");
-  } catch (cause) {
-    throw new CommandError("unreadable-file", "the passphrase cannot be read", {
-      cause,
-      path: file,
-    });
-  }
+  return { dataDirectory, keyFile, ...place, ...given({ keyService }) };
 }

@@ -69,6 +69,7 @@ async function run(given: CommandRun): Promise<void> {
           keyFile: settings.keyFile,
           engines: settings.engines,
           ...(keyBackup === undefined ? {} : { keyBackup }),
+          ...(settings.keyService === undefined ? {} : { keyService: settings.keyService }),
           onNotice: (text) => tell(`${text}\n`),
         }),
       openRepository: (name) =>
