@@ -146,8 +146,9 @@ function contextOf(
   { tenant, number }: Step,
   { random, process }: { readonly random: Random; readonly process: SimulatedProcess },
 ): DrawContext {
-  const { poisoned } = plan;
-  return { random, model, tenant, op: number, edition: process.edition, poisoned };
+  const { poisoned, types } = plan;
+  const drawn = { random, model, tenant, op: number, edition: process.edition, poisoned };
+  return types === undefined ? drawn : { ...drawn, types };
 }
 
 function beginAttempt(

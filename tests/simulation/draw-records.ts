@@ -13,19 +13,23 @@ export interface DrawContext {
   readonly op: number;
   readonly edition: Edition;
   readonly poisoned: readonly ProjectedRole[];
+  /** The types of records in commits; all when left out. */
+  readonly types?: readonly SimulatedType[];
 }
 
 const TYPES = ["sim/events", "sim/assets", "sim/users", "sim/notes", "sim/interviews"] as const;
-type SimulatedType = (typeof TYPES)[number];
+/** A type of records that are drawn. */
+export type SimulatedType = (typeof TYPES)[number];
 
 // Five of these make a commit too large to stay in the entry's row.
 const LARGE_PAD = 9_000;
 
 /** Draws what a commit asks for: one part for each of some types. */
 export function drawParts(context: DrawContext): readonly AskedPart[] {
-  const { random } = context;
-  const first = random.pick([...TYPES, "sim/events", "sim/assets", "sim/assets"] as const);
-  const second = random.pick(TYPES);
+  const { random, types: only = TYPES } = context;
+  const more = ["sim/events", "sim/assets", "sim/assets"] as const;
+  const first = random.pick(only === TYPES ? [...only, ...more] : only);
+  const second = random.pick(only);
   const types = random.chance(0.2) && second !== first ? [first, second] : [first];
   const isLarge = random.chance(0.2);
   return types.map((type) => drawPart(context, type, isLarge));

@@ -43,11 +43,8 @@ export function checkDelivery(world: World, role: ProjectedRole, applied: Applie
       ?.get(id)
       ?.findLast(({ sequence }) => sequence <= delivery.checkpoint);
     const record = stored.content.records.get(id);
-    if (
-      latest === undefined ||
-      journal.quarantine.has([role, collection.name, type, id].join("\0"))
-    )
-      return undefined;
+    const note = journal.quarantine.get([role, collection.name, type, id].join("\0"));
+    if (latest === undefined || latest.sequence <= (note?.sequence ?? 0)) return undefined;
     if (record !== undefined && record.sequence >= latest.sequence) return undefined;
     if (latest.isDeleted && record === undefined) return undefined;
     return `${what} claims ${delivery.checkpoint} and has ${type} ${id} at ${record?.sequence}`;
@@ -178,6 +175,7 @@ function checkQuarantine(
 ): void {
   const rows = [...world.database.committed(tenant).quarantine.values()]
     .filter((row) => row.role === role && row.collection === name)
+    .filter(({ passedBy }) => passedBy === undefined)
     .map(({ type, id }) => `${type} ${id}`)
     .sort();
   const wanted = liveRecords(world, live, Object.keys(placements))

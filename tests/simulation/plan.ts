@@ -1,9 +1,11 @@
 import { PROJECTED_ROLES } from "@custody/core/stores";
 import type { ProjectedRole } from "@custody/core/stores";
 
+import type { SimulatedType } from "./draw-records.ts";
 import { STORE_NAMES } from "./faults.ts";
 import type { Fault, StoreName, WindowKind } from "./faults.ts";
 import { Random } from "./random.ts";
+import { drawThemed } from "./themes.ts";
 import type { WorldOptions } from "./world.ts";
 
 /** What a client does in one step. */
@@ -46,6 +48,8 @@ export interface Plan {
   readonly faults: readonly Fault[];
   /** The roles whose stores may be sent records that they refuse. */
   readonly poisoned: readonly ProjectedRole[];
+  /** The types that records of commits are drawn from; all when left out. */
+  readonly types?: readonly SimulatedType[];
   /** The roles that the library itself compares with the journal at the end; the oracle compares all. */
   readonly reconciled: readonly ProjectedRole[];
 }
@@ -85,8 +89,17 @@ const WINDOWS: readonly WindowKind[] = [
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
+// Seeds of a theme are fewer, as each tries less.
+const THEMED = 1 / 6;
+
 /** Draws a plan: each seed tries some kinds of steps and faults, and few try all. */
 export function drawPlan(seed: number): Plan {
+  const plan = drawAny(seed);
+  const random = new Random(seed, "theme");
+  return random.chance(THEMED) ? drawThemed(random, plan) : plan;
+}
+
+function drawAny(seed: number): Plan {
   const random = new Random(seed, "plan");
   const processes = random.pick([1, 1, 2, 2, 2]);
   const lengthMs = random.pick([300, 2_000, 20_000, 60_000]);
@@ -105,9 +118,7 @@ export function drawPlan(seed: number): Plan {
   };
   const steps = drawSteps(random, processes, lengthMs);
   const faults = random.chance(0.1) ? [] : drawFaults(random, processes, lengthMs);
-  // What a graph has refused, several processes do not tell each other in time.
-  const refusing = PROJECTED_ROLES.filter((role) => processes === 1 || role !== "graph");
-  const poisoned = random.chance(0.3) ? refusing : [];
+  const poisoned = random.chance(0.3) ? PROJECTED_ROLES : [];
   const reconciled = [random.pick(PROJECTED_ROLES), random.pick(PROJECTED_ROLES)];
   return { seed, options, steps, faults, poisoned, reconciled };
 }

@@ -36,12 +36,13 @@ export class DigestSums {
     this.#bucketSize = bucketSize;
   }
 
-  add(sequence: number, value: bigint): void {
+  /** Adds the value of one row, or of several together. */
+  add(sequence: number, value: bigint, rows: number = 1): void {
     const bucket = Math.floor(sequence / this.#bucketSize);
     const sums = this.#sums.get(bucket);
-    if (sums === undefined) this.#sums.set(bucket, { count: 1, sum: value });
+    if (sums === undefined) this.#sums.set(bucket, { count: rows, sum: value });
     else {
-      sums.count += 1;
+      sums.count += rows;
       sums.sum = addHash(sums.sum, value);
     }
   }

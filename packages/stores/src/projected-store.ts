@@ -77,7 +77,8 @@ export interface ProjectedStore<Placement> extends AsyncDisposable {
    * Records at or below the stored checkpoint are skipped, so that a repeated or an older delivery
    * changes nothing. A row whose stored sequence is higher is left as it is.
    *
-   * @throws StoreError `refused` when the engine does not take one of the records (nothing is then
+   * @throws StoreError `conflict` when it was read from elsewhere than where the collection stands, as
+   *   `Delivery.after` says (nothing is then written: read from the stored checkpoint), `refused` when the engine does not take one of the records (nothing is then
    *   written), `full`, `read-only`, `unavailable`, `corrupt`.
    */
   apply(scope: Scope, collection: Collection<Placement>, delivery: Delivery): Promise<void>;

@@ -45,9 +45,12 @@ export interface Delivery {
   /** Every entry of the projection's types up to and including this sequence is in the batches or before. */
   readonly checkpoint: number;
   /**
-   * The checkpoint from which it was read. A store whose rows are made of several records (summaries,
-   * graphs) refuses a delivery read from another place than where it stands with `conflict`, as
-   * `previous` would then not be what it holds. Left out: it is read from where the store stands.
+   * The checkpoint from which it was read. Every store refuses with `conflict` what was read from beyond
+   * where it stands, as what lies between would be missing for ever: a delivery that comes late may meet
+   * a store that came back older. What was read from before is taken by a store with a row for each
+   * record, and its known part changes nothing; where rows are made of several records (summaries,
+   * graphs) it is refused too, unless records never change, as `previous` would not be what the store
+   * holds. Left out: it is read from where the store stands.
    */
   readonly after?: number;
 }

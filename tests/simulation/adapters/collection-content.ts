@@ -2,6 +2,7 @@ import { parseJson } from "@custody/contract/json";
 import type { GraphPlacement } from "@custody/contract/placement";
 import type { SummaryDeclaration } from "@custody/contract/summary";
 import { hashText, rowHash } from "@custody/stores/content-form";
+import { requireSameStart } from "@custody/stores/delivery-start";
 import { StoreError } from "@custody/stores/errors";
 import { edgeContent, nodeContent } from "@custody/stores/graph/content";
 import { foldChanges, newChanges } from "@custody/stores/graph/delivery-changes";
@@ -9,7 +10,7 @@ import { GraphFold, propertiesOf } from "@custody/stores/graph/graph-fold";
 import type { Collection, RowDigest } from "@custody/stores/projected-store";
 import { recordText } from "@custody/stores/record-batch";
 import type { Delivery, RecordBatch } from "@custody/stores/record-batch";
-import { checkStart, foldBatch, lackingGroup } from "@custody/stores/relational/summary-delivery";
+import { foldBatch, lackingGroup } from "@custody/stores/relational/summary-delivery";
 import { compileSummary, mergeGroup, SummaryFold } from "@custody/stores/relational/summary-fold";
 import type { GroupState, SummaryFolding } from "@custody/stores/relational/summary-fold";
 import type { TablePlacement } from "@custody/stores/relational/port";
@@ -168,7 +169,7 @@ class SummaryRows extends FoldedRows {
   }
 
   protected fold(delivery: Delivery, checkpoint: number): void {
-    checkStart(this.#collection, delivery, checkpoint);
+    requireSameStart(this.#collection, delivery, checkpoint);
     if (delivery.checkpoint <= checkpoint) return;
     const change = new SummaryFold(this.#summary);
     for (const batch of delivery.batches) foldBatch(change, batch, checkpoint);

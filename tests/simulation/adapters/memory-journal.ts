@@ -270,24 +270,39 @@ export class MemoryJournal implements JournalStore {
   putQuarantine(scope: Scope, rows: readonly QuarantineRow[]): Promise<void> {
     return this.#write(scope, ({ quarantine }) => {
       for (const row of rows) {
-        const noted = quarantine.get(quarantineKey(row))?.sequence ?? 0;
-        if (noted <= row.sequence) quarantine.set(quarantineKey(row), { ...row });
+        const { sequence = 0, passedBy = 0 } = quarantine.get(quarantineKey(row)) ?? {};
+        if (Math.max(sequence, passedBy) <= row.sequence)
+          quarantine.set(quarantineKey(row), { ...row });
       }
     });
   }
 
   async quarantine(
     scope: Scope,
-    { role, collection, limit, after }: Parameters<JournalStore["quarantine"]>[1],
+    { role, collection, withPassed, limit, after }: Parameters<JournalStore["quarantine"]>[1],
   ): ReturnType<JournalStore["quarantine"]> {
     const from = after === undefined ? "" : quarantineKey(after);
     return [...this.#tenant(scope).quarantine]
       .filter(([key]) => key > from)
       .sort(([left], [right]) => (left < right ? -1 : 1))
       .map(([, row]) => row)
+      .filter((row) => withPassed === true || row.passedBy === undefined)
       .filter((row) => role === undefined || row.role === role)
       .filter((row) => collection === undefined || row.collection === collection)
       .slice(0, limit);
+  }
+
+  passQuarantine(
+    scope: Scope,
+    rows: readonly (QuarantineVersion & { readonly passedBy: number })[],
+  ): Promise<void> {
+    return this.#write(scope, ({ quarantine }) => {
+      for (const { passedBy, ...row } of rows) {
+        const noted = quarantine.get(quarantineKey(row));
+        if (noted !== undefined && noted.sequence <= row.sequence)
+          quarantine.set(quarantineKey(row), { ...noted, passedBy });
+      }
+    });
   }
 
   dropQuarantine(scope: Scope, rows: readonly QuarantineVersion[]): Promise<void> {

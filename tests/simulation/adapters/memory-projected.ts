@@ -3,6 +3,7 @@ import { canonicalJson, parseJson } from "@custody/contract/json";
 import type { Filter } from "@custody/contract/filter";
 import type { ProjectedRole } from "@custody/core/stores";
 import { addHash, DigestSums, hashText } from "@custody/stores/content-form";
+import { refuseGap } from "@custody/stores/delivery-start";
 import { meetsFilter } from "@custody/stores/document/path-values";
 import { StoreError } from "@custody/stores/errors";
 import type {
@@ -197,7 +198,7 @@ export class MemoryProjected implements ProjectedStore<unknown> {
     };
   }
 
-  /** The prepared collection, when nothing stands against the delivery. @throws StoreError `refused`. */
+  /** The prepared collection, when nothing stands against the delivery. @throws StoreError `refused`, `conflict`. */
   #accept(scope: Scope, collection: Collection<unknown>, delivery: Delivery): StoredCollection {
     const stored = this.#stored(scope, collection);
     if (stored === undefined)
@@ -207,6 +208,7 @@ export class MemoryProjected implements ProjectedStore<unknown> {
         throw new StoreError("refused", `${collection.name} holds no ${batch.type}`);
       this.#refusePoison(batch, stored.checkpoint);
     }
+    refuseGap(collection, delivery, stored.checkpoint);
     return stored;
   }
 

@@ -41,6 +41,7 @@ export class SourceLines {
       isSealed: true,
       journal: {
         putIntent: refuse,
+        renewIntents: refuse,
         takeIntents: refuse,
         dropIntents: refuse,
         segment: (scope, segmentId) => this.#copy(scope, segmentId),

@@ -1,5 +1,6 @@
 import { uuidV7 } from "@custody/contract/ids";
 import type { BlobStore } from "@custody/stores/blob/port";
+import { StoreError } from "@custody/stores/errors";
 import type { JournalStore, SegmentRow, StoredEntry } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
@@ -20,7 +21,7 @@ import type { SegmentBatch } from "./format/segment-writer.ts";
 export interface LineStoreParts {
   readonly journal: Pick<
     JournalStore,
-    "putIntent" | "takeIntents" | "dropIntents" | "segment" | "inlineLines"
+    "putIntent" | "renewIntents" | "takeIntents" | "dropIntents" | "segment" | "inlineLines"
   >;
   readonly blob: BlobStore;
   readonly keys: KeyService;
@@ -84,7 +85,22 @@ export class LineStore {
     await blob.put(scope, blobKey, chunks(), { ifAbsent: true });
     if (written.row === undefined)
       throw new CoreError("failed", "the blob store did not read the segment");
+    if (runtime.clock() >= expiresAt) await this.#keepIntent(scope, written.row);
     return written.row;
+  }
+
+  /**
+   * Takes a file away that came after its collector: a writer that did not run for longer than its lease
+   * writes what no intent tells of any more, and nobody else would ever find it.
+   */
+  async #keepIntent(scope: Scope, { segmentId, blobKey }: SegmentRow): Promise<void> {
+    const { journal, blob, runtime } = this.#parts;
+    if (await journal.renewIntents(scope, [segmentId], runtime.clock() + INTENT_LEASE_MS)) return;
+    await blob.delete(scope, blobKey);
+    throw new StoreError(
+      "unavailable",
+      `segment ${segmentId} was written for longer than its intent lasts: try again`,
+    );
   }
 
   /**

@@ -14,6 +14,7 @@ import { assets, attempt, attempts, samplePack } from "../testing/sample-types.t
 interface Watch {
   readonly seen: { collection: string; after: number | undefined; checkpoint: number }[];
   fault?: (delivery: Delivery) => StoreError | undefined;
+  beforeApply?: (delivery: Delivery) => Promise<void>;
 }
 
 const BY_OWNER = defineSummary(assets, {
@@ -78,6 +79,51 @@ test("a store that stands elsewhere than remembered is read for from there, and 
   expect((await custody.reconcile(scope)).ok).toBe(true);
 });
 
+test("a conflict that is over when the projector looks has it read anew, and nothing is quarantined", async () => {
+  let conflicts = 0;
+  watch.fault = ({ after }) => {
+    if (after !== 1 || conflicts > 0) return undefined;
+    conflicts += 1;
+    return new StoreError("conflict", "another process brought it here since, says the test");
+  };
+  await put("a1");
+  await installation.custody.catchUp(scope, ["relational"]);
+  await put("a2");
+  expect(await counted()).toEqual([["aurora", 2]]);
+  expect(conflicts).toBe(1);
+  expect(await installation.custody.quarantine.list(scope)).toEqual([]);
+});
+
+test("a store that goes back while refusals are sought is read for from where it stands", async () => {
+  const { custody, stores } = installation;
+  const collection = { name: SUMMARY, generation: 1, placements: {} } as never;
+  let wentBack = 0;
+  watch.beforeApply = async ({ batches, after }) => {
+    const isWithout = batches.every(({ ids }) => !ids.includes("a2"));
+    if (wentBack > 0 || after !== 1 || !isWithout) return;
+    wentBack += 1;
+    const relational = await stores.projected("relational");
+    await relational.discard(scope, collection);
+  };
+  watch.fault = ({ batches }) =>
+    batches.some(({ ids }) => ids.includes("a2"))
+      ? new StoreError("refused", "refused, says the test")
+      : undefined;
+  await put("a1");
+  await custody.catchUp(scope, ["relational"]);
+  await put("a2");
+  const followed = async (): Promise<unknown> => {
+    const { projections } = (await custody.status(scope)).roles.relational;
+    return projections.find(({ name }) => name === SUMMARY);
+  };
+  // Nobody asks to catch up, which would try again what had failed.
+  await expect.poll(followed, { timeout: 15_000 }).toMatchObject({ condition: "idle", lag: 0 });
+  expect(wentBack).toBe(1);
+  await put("a3");
+  expect(await counted()).toEqual([["aurora", 2]]);
+  expect(await custody.quarantine.list(scope)).toMatchObject([{ collection: SUMMARY, id: "a2" }]);
+});
+
 test("a conflict that a record causes still has that record quarantined", async () => {
   watch.fault = ({ batches }) =>
     batches.some(({ ids }) => ids.includes("a2"))
@@ -140,6 +186,42 @@ test("a store that has gone back never takes back what it refuses again, and the
   expect((await custody.reconcile(scope)).ok).toBe(true);
 });
 
+test("a store that is away after a second refusal was written down takes back neither version", async () => {
+  await installation[Symbol.asyncDispose]();
+  installation = await openInstallation({
+    packs: [{ ...samplePack, types: [assets], summaries: [BY_OWNER] }],
+    wrapStores: (stores) => watched(stores, watch),
+  });
+  const { custody } = installation;
+  const isCursed = ({ batches }: Delivery): boolean =>
+    batches.some((batch) => Buffer.from(batch.text).includes("cursed"));
+  let timesAway = 0;
+  watch.fault = (delivery) => {
+    if (isCursed(delivery)) return new StoreError("refused", "cursed, says the test");
+    // What is left of the summary's delivery without what was refused.
+    const isSummarys = delivery.batches.some(({ previous }) => previous !== undefined);
+    if (delivery.after !== 2 || !isSummarys || timesAway > 0) return undefined;
+    timesAway += 1;
+    return new StoreError("unavailable", "away, says the test");
+  };
+  const putAsset = async (name: string, risk: number): Promise<void> => {
+    const fields = { name, owner: "ann", risk };
+    await custody.commit(scope, [{ type: assets.name, put: [{ fields }] }]);
+    await custody.catchUp(scope, ["relational"]);
+  };
+  await putAsset("web", 1);
+  await putAsset("cursed", 1);
+  await putAsset("cursed", 2);
+  expect(timesAway).toBe(1);
+  const { rows } = await custody.table(scope, BY_OWNER.name, { limit: 10 });
+  expect(rows.map((row) => [row["owner"], Number(row["assets"])])).toEqual([["ann", 1]]);
+  expect(await custody.quarantine.list(scope)).toMatchObject([
+    { collection: "sample/assets", sequence: 3 },
+    { collection: BY_OWNER.name, sequence: 3, since: 2 },
+  ]);
+  expect((await custody.reconcile(scope)).ok).toBe(true);
+});
+
 /** The same stores, of which the relational one is watched. */
 function watched(stores: Stores, { seen }: Watch): Stores {
   return {
@@ -151,6 +233,7 @@ function watched(stores: Stores, { seen }: Watch): Stores {
       const apply: ProjectedStore<unknown>["apply"] = async (where, collection, delivery) => {
         const fault = watch.fault?.(delivery);
         if (fault !== undefined) throw fault;
+        await watch.beforeApply?.(delivery);
         await real.apply(where, collection, delivery);
         const { after, checkpoint } = delivery;
         seen.push({ collection: collection.name, after, checkpoint });

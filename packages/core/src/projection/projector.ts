@@ -1,7 +1,7 @@
 import { StoreError } from "@custody/stores/errors";
 import type { ProjectedStore } from "@custody/stores/projected-store";
 import type { Delivery } from "@custody/stores/record-batch";
-import type { JournalStore, QuarantineRow } from "@custody/stores/relational/journal";
+import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import { CoreError } from "../errors.ts";
@@ -13,9 +13,9 @@ import {
   drawTrialGeneration,
   isRefusal,
   isolateRefusals,
-  QUARANTINED_MAX,
   Quarantined,
   quarantineRefusals,
+  readNotes,
   readQuarantined,
 } from "./quarantine.ts";
 
@@ -66,6 +66,8 @@ export class Projector {
   #reason: string | undefined;
   #running: Promise<void> | undefined;
   #isAgainWanted = false;
+  /** From where a delivery was read that met a conflict, until one is taken. */
+  #conflictAfter: number | undefined;
   /** How often the checkpoint was forgotten. */
   #forgotten = 0;
 
@@ -174,34 +176,47 @@ export class Projector {
   /** False when the store stands elsewhere than where the delivery was read from: it must be read anew. */
   async #apply(next: Delivery): Promise<boolean> {
     const { scope, store } = this.#parts;
+    if (next.batches.some(({ isNew }) => isNew !== true)) await this.#readNotes();
     const delivery = this.#quarantined.withoutPrevious(next);
     try {
       await store.apply(scope, this.projection.collection, delivery);
     } catch (cause) {
       if (!isRefusal(cause)) throw cause;
       // An empty file that took the place of a damaged one does not know the collection: `refused`.
-      if (await this.#hasMoved(delivery)) return false;
+      if ((await this.#hasMoved(delivery)) || this.#isFirstConflict(delivery, cause)) return false;
       if (!(await this.#applyWithoutRefusals(delivery, cause))) return false;
     }
-    await this.#dropObsolete(delivery);
+    this.#conflictAfter = undefined;
+    await this.#passNotes(delivery);
     return true;
   }
 
-  /** Forgets quarantined versions that have been followed by one that the store takes, or by a deletion. */
-  async #dropObsolete(delivery: Delivery): Promise<void> {
+  /**
+   * Reads what is noted of refused records, as another process may have brought the store to where this
+   * delivery begins, and had refused what this one tells as the version before.
+   */
+  async #readNotes(): Promise<void> {
     const { scope, journal } = this.#parts;
-    const obsolete = this.#quarantined.obsoleteAfter(delivery);
-    if (obsolete.length === 0) return;
-    const { role, name } = this.projection;
-    const query = { role, collection: name, limit: QUARANTINED_MAX };
-    const now = await journal.quarantine(scope, query);
-    const same = now.filter((row) => this.#quarantined.knows(row));
-    const dropped = same.filter((row) =>
-      obsolete.some(({ type, id }) => isSame(row, { type, id })),
-    );
-    if (dropped.length > 0) await journal.dropQuarantine(scope, dropped);
-    this.#quarantined.drop(obsolete);
-    this.#quarantined.add(now.filter((row) => !dropped.includes(row)));
+    this.#quarantined = new Quarantined(await readNotes(journal, scope, this.projection));
+  }
+
+  /** Notes that quarantined versions were followed by one that the store takes, or by a deletion. */
+  async #passNotes(delivery: Delivery): Promise<void> {
+    const { scope, journal } = this.#parts;
+    const passed = this.#quarantined.passedBy(delivery);
+    if (passed.length === 0) return;
+    await journal.passQuarantine(scope, passed);
+    this.#quarantined.add(passed);
+  }
+
+  /**
+   * Whether a store that stands where the delivery was read from refused it for the first time. It may have
+   * stood elsewhere then, and another process brought it there since: no record is suspected yet.
+   */
+  #isFirstConflict({ after }: Delivery, { code }: StoreError): boolean {
+    if (code !== "conflict" || this.#conflictAfter === after) return false;
+    this.#conflictAfter = after;
+    return true;
   }
 
   /** Asks the store anew where it stands: was that the reason for a refusal, and none of the records? */
@@ -228,10 +243,16 @@ export class Projector {
     // Written down first: a crash in between tells them again, and never leaves one unlisted.
     const rows = await quarantineRefusals(journal, scope, this.projection, {
       refusals: isolated.refusals,
+      known: this.#quarantined,
       at: runtime.clock(),
     });
-    await store.apply(scope, this.projection.collection, isolated.delivery);
     this.#quarantined.add(rows);
+    try {
+      await store.apply(scope, this.projection.collection, isolated.delivery);
+    } catch (cause) {
+      if (isRefusal(cause) && (await this.#hasMoved(delivery))) return false;
+      throw cause;
+    }
     return true;
   }
 
@@ -277,10 +298,4 @@ export class Projector {
       },
     );
   }
-}
-
-type RecordName = Pick<QuarantineRow, "type" | "id">;
-
-function isSame(left: RecordName, right: RecordName): boolean {
-  return left.type === right.type && left.id === right.id;
 }

@@ -14,6 +14,8 @@ interface Refusal {
   readonly type: string;
   readonly id: string;
   readonly sequence: number;
+  /** The version before the delivery, where the delivery tells it. */
+  readonly previous: number | undefined;
   readonly reason: string;
 }
 
@@ -80,6 +82,7 @@ export async function isolateRefusals(
         type: batch.type,
         id,
         sequence: batch.sequences[0] ?? 0,
+        previous: batch.previous?.sequences?.[0],
         reason: cause.message,
       });
       return;
@@ -120,7 +123,10 @@ function asDeletions(batch: RecordBatch, isDeleted: readonly boolean[]): RecordB
 
 const NO_TEXT = new Uint8Array(0);
 
-/** Which records of a projection are quarantined, and in which version. */
+/** A refused record of which a later version was taken. */
+export type PassedRow = QuarantineRow & { readonly passedBy: number };
+
+/** Which records of a projection are or were quarantined, and in which versions. */
 export class Quarantined {
   readonly #rows = new Map<string, QuarantineRow>();
 
@@ -132,23 +138,21 @@ export class Quarantined {
     for (const row of rows) this.#rows.set(`${row.type}\0${row.id}`, row);
   }
 
-  drop(rows: readonly QuarantineRow[]): void {
-    for (const { type, id } of rows) this.#rows.delete(`${type}\0${id}`);
-  }
-
   /** Takes out of `previous` what the store never held, as it had refused it. */
   withoutPrevious(delivery: Delivery): Delivery {
     if (this.#rows.size === 0) return delivery;
     return { ...delivery, batches: delivery.batches.map((batch) => this.#cleared(batch)) };
   }
 
-  /** The rows that a delivery has made obsolete: it brought a later version of their record. */
-  obsoleteAfter({ batches }: Delivery): QuarantineRow[] {
+  /** The rows that a delivery has passed: it brought a later version of their record. */
+  passedBy({ batches }: Delivery): PassedRow[] {
     if (this.#rows.size === 0) return [];
     return batches.flatMap(({ type, ids, sequences }) =>
       ids.flatMap((id, index) => {
         const row = this.#rows.get(`${type}\0${id}`);
-        return row !== undefined && row.sequence < (sequences[index] ?? 0) ? [row] : [];
+        const passedBy = sequences[index] ?? 0;
+        if (row === undefined || row.passedBy !== undefined || row.sequence >= passedBy) return [];
+        return [{ ...row, passedBy }];
       }),
     );
   }
@@ -161,9 +165,10 @@ export class Quarantined {
     });
   }
 
-  /** Whether a row is what is known here: another process may have written a later version down. */
-  knows({ type, id, sequence }: QuarantineRow): boolean {
-    return this.#rows.get(`${type}\0${id}`)?.sequence === sequence;
+  /** From which version on a record that is refused now was refused again and again. */
+  since({ type, id, sequence, previous = 0 }: Refusal): number {
+    const row = this.#rows.get(`${type}\0${id}`);
+    return row !== undefined && isRefusedIn(row, previous) ? row.since : sequence;
   }
 
   #cleared(batch: RecordBatch): RecordBatch {
@@ -171,7 +176,7 @@ export class Quarantined {
     if (previous === undefined) return batch;
     const isKept = ids.map((id, index) => {
       const row = this.#rows.get(`${type}\0${id}`);
-      return row === undefined || row.sequence !== previous.sequences?.[index];
+      return row === undefined || !isRefusedIn(row, previous.sequences?.[index] ?? 0);
     });
     if (!isKept.includes(false)) return batch;
     const { text, offsets } = previous;
@@ -182,48 +187,74 @@ export class Quarantined {
   }
 }
 
+/** Whether a version is one of those that were refused one after another. */
+function isRefusedIn({ since, sequence }: QuarantineRow, version: number): boolean {
+  return since <= version && version <= sequence;
+}
+
 /** Writes refusals down, so that they can be listed, replayed or discarded; answers what was written. */
 export async function quarantineRefusals(
   journal: JournalStore,
   scope: Scope,
   projection: Projection,
-  parts: { readonly refusals: readonly Refusal[]; readonly at: number },
+  parts: {
+    readonly refusals: readonly Refusal[];
+    readonly known: Quarantined;
+    readonly at: number;
+  },
 ): Promise<readonly QuarantineRow[]> {
-  const rows: QuarantineRow[] = parts.refusals.map((refusal) => ({
-    ...refusal,
-    role: projection.role,
-    collection: projection.name,
-    at: parts.at,
-  }));
+  const rows = parts.refusals.map((refusal): QuarantineRow => {
+    const { type, id, sequence, reason } = refusal;
+    const since = parts.known.since(refusal);
+    const { role, name: collection } = projection;
+    return { role, collection, type, id, sequence, since, reason, at: parts.at };
+  });
   await journal.putQuarantine(scope, rows);
   return rows;
 }
 
 /** Quarantined records of a projection that are looked at. */
-export const QUARANTINED_MAX = 100_000;
+const QUARANTINED_MAX = 100_000;
 
 /**
- * Reads which records of a projection are quarantined. Rows of versions that the store has passed, left
- * by a process that ended before it could drop them, are dropped.
+ * Reads which records of a projection are or were quarantined. Those whose later version the store has
+ * taken before the process that delivered it could write so, are passed now.
  */
 export async function readQuarantined(
   journal: JournalStore,
   scope: Scope,
-  { role, name }: Projection,
+  projection: Projection,
   checkpoint: number,
 ): Promise<Quarantined> {
-  const rows = await journal.quarantine(scope, { role, collection: name, limit: QUARANTINED_MAX });
-  const passed = rows.filter(({ sequence }) => sequence <= checkpoint);
-  const superseded: QuarantineRow[] = [];
-  for (const [type, ofType] of Map.groupBy(passed, (row) => row.type)) {
+  const rows = await readNotes(journal, scope, projection);
+  const passed: PassedRow[] = [];
+  const lost: QuarantineRow[] = [];
+  const open = rows.filter((row) => row.passedBy === undefined && row.sequence <= checkpoint);
+  for (const [type, ofType] of Map.groupBy(open, (row) => row.type)) {
     const keys = ofType.map(({ id }) => ({ id, sequence: checkpoint + 1 }));
     const positions = await journal.lookupBefore(scope, type, keys);
-    superseded.push(...ofType.filter((row, index) => positions[index]?.sequence !== row.sequence));
+    for (const [index, row] of ofType.entries()) {
+      const latest = positions[index]?.sequence;
+      if (latest === undefined) lost.push(row);
+      else if (latest !== row.sequence) passed.push({ ...row, passedBy: latest });
+    }
   }
-  if (superseded.length > 0) await journal.dropQuarantine(scope, superseded);
-  const quarantined = new Quarantined(rows);
-  quarantined.drop(superseded);
+  if (passed.length > 0) await journal.passQuarantine(scope, passed);
+  // Of another timeline: a restore has cut off what they name.
+  if (lost.length > 0) await journal.dropQuarantine(scope, lost);
+  const quarantined = new Quarantined(rows.filter((row) => !lost.includes(row)));
+  quarantined.add(passed);
   return quarantined;
+}
+
+/** What is noted of a projection, what was passed as well. */
+export function readNotes(
+  journal: JournalStore,
+  scope: Scope,
+  { role, name }: Projection,
+): Promise<readonly QuarantineRow[]> {
+  const query = { role, collection: name, withPassed: true, limit: QUARANTINED_MAX };
+  return journal.quarantine(scope, query);
 }
 
 function range(start: number, end: number): number[] {

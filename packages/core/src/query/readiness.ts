@@ -19,8 +19,12 @@ export interface ReadyCollection {
   readonly collection: Collection<never>;
   /** Everything up to here is in it. */
   readonly checkpoint: number;
+  /** How far its store had read when it was asked. */
+  readonly stands: number;
   /** In which it is read: with the owner where each has a file of their own, else without. */
   readonly scope: Scope;
+  /** Says that the store does not stand there any more. */
+  readonly forget: () => void;
 }
 
 export interface ReadinessParts {
@@ -75,7 +79,8 @@ export class Readiness {
       );
       checkpoint = Math.max(sequence, await projector.checkpoint());
     }
-    const { projection } = await runner.active(scope, plan);
+    const answering = await runner.active(scope, plan);
+    const { projection } = answering;
     if (projection.owner !== plan.owner && checkpoint > 0) {
       throw new CoreError(
         "failed",
@@ -85,7 +90,9 @@ export class Readiness {
     return {
       collection: projection.collection as Collection<never>,
       checkpoint,
+      stands: await answering.checkpoint(),
       scope: await this.#fileScope(scope, projection),
+      forget: () => answering.forget(),
     };
   }
 

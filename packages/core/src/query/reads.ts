@@ -18,7 +18,9 @@ import type {
   SearchAnswer,
   SearchOptions,
 } from "../custody.ts";
+import { CoreError } from "../errors.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
+import { tenantScope } from "../projection/owner-scope.ts";
 import type { CompiledType } from "../records/compiled-type.ts";
 import type { TypeRegistry } from "../records/type-registry.ts";
 import type { ProjectedRole, ProjectedStoresByRole, Stores } from "../stores.ts";
@@ -40,6 +42,8 @@ type ReadMethods = Pick<
 
 const PAGE_DEFAULT = 100;
 const HITS_DEFAULT = 10;
+// A build is dropped once in a rebuild; a store that goes back again and again is no store.
+const TRIES_MAX = 4;
 const HIGHLIGHT_LENGTH = 240;
 const MARK = { open: "«", close: "»" };
 /** Bounds of a SELECT that names none. */
@@ -52,44 +56,42 @@ export function createReads(reads: Reads, parts: Pick<ReadsParts, "stores">): Re
     find: (scope, type, options) => reads.find(scope, type, options),
     count: (scope, type, options) => reads.count(scope, type, options),
     search: (scope, type, options) => reads.search(scope, type, options),
-    series: async (scope, type, { after, ...query }) => {
-      const at = await reads.at(scope, "series", type, after);
-      return reads.answer(at, "query", query, () => at.store.query(at.scope, at.collection, query));
-    },
+    series: (scope, type, { after, ...query }) =>
+      reads.ask(scope, { role: "series", name: type, after }, (at) =>
+        reads.answer(at, "query", query, () => at.store.query(at.scope, at.collection, query)),
+      ),
     aggregate: async (scope, type, { after, filter, ...query }) => {
-      const at = await reads.at(scope, "analytics", type, after);
       const parsed = filter === undefined ? {} : { filter: parseFilter(filter) };
       const asked = { ...query, ...parsed };
-      return reads.answer(at, "aggregate", asked, () =>
-        at.store.aggregate(at.scope, at.collection, asked),
+      return reads.ask(scope, { role: "analytics", name: type, after }, (at) =>
+        reads.answer(at, "aggregate", asked, () =>
+          at.store.aggregate(at.scope, at.collection, asked),
+        ),
       );
     },
     table: async (scope, name, { after, filter, ...query }) => {
-      const at = await reads.at(scope, "relational", name, after);
       const asked = { ...query, filter: filterOf(filter) };
-      return reads.answer(at, "select", asked, () =>
-        at.store.select(at.scope, at.collection, asked),
+      return reads.ask(scope, { role: "relational", name, after }, (at) =>
+        reads.answer(at, "select", asked, () => at.store.select(at.scope, at.collection, asked)),
       );
     },
     graph: {
-      neighbours: async (scope, { after, ...query }) => {
-        const at = await reads.at(scope, "graph", "graph", after);
-        return reads.answer(at, "neighbours", query, () =>
-          at.store.neighbours(at.scope, at.collection, query),
-        );
-      },
-      paths: async (scope, { after, ...query }) => {
-        const at = await reads.at(scope, "graph", "graph", after);
-        return reads.answer(at, "paths", query, () =>
-          at.store.paths(at.scope, at.collection, query),
-        );
-      },
-      query: async (scope, { after, ...request }) => {
-        const at = await reads.at(scope, "graph", "graph", after);
-        return reads.answer(at, "query", request, () =>
-          at.store.query(at.scope, at.collection, request),
-        );
-      },
+      neighbours: (scope, { after, ...query }) =>
+        reads.ask(scope, { role: "graph", name: "graph", after }, (at) =>
+          reads.answer(at, "neighbours", query, () =>
+            at.store.neighbours(at.scope, at.collection, query),
+          ),
+        ),
+      paths: (scope, { after, ...query }) =>
+        reads.ask(scope, { role: "graph", name: "graph", after }, (at) =>
+          reads.answer(at, "paths", query, () => at.store.paths(at.scope, at.collection, query)),
+        ),
+      query: (scope, { after, ...request }) =>
+        reads.ask(scope, { role: "graph", name: "graph", after }, (at) =>
+          reads.answer(at, "query", request, () =>
+            at.store.query(at.scope, at.collection, request),
+          ),
+        ),
     },
     sql: async (scope, statement, { after, ...bounds } = {}) => {
       const at = await reads.sqlScope(scope, after);
@@ -159,19 +161,49 @@ export class Reads {
     return readiness.ownerTables(scope, await stores.projected("analytics"));
   }
 
-  /** Answers a question of a store, from the cache where its answer is known. */
-  async answer<Answer extends object>(
+  /**
+   * Asks the store that answers for a name; anew where the build that was to answer was dropped meanwhile,
+   * or its store came back older than it was.
+   *
+   * @throws CoreError `failed` when that happens again and again.
+   */
+  async ask<Role extends ProjectedRole, Answer>(
+    scope: Scope,
+    { role, name, after }: Asked<Role>,
+    question: (at: ReadyStore<Role>) => Promise<Answer>,
+  ): Promise<Answer> {
+    for (let tries = 1; ; tries += 1) {
+      const at = await this.at(scope, role, name, after);
+      try {
+        return await question(at);
+      } catch (cause) {
+        if (!(cause instanceof MovedError) || tries === TRIES_MAX) throw cause;
+        at.forget();
+      }
+    }
+  }
+
+  /**
+   * Answers a question of a store, from the cache where its answer is known.
+   *
+   * @throws MovedError when the store has not read as far as it had when it was chosen.
+   */
+  async answer<Answer extends { readonly checkpoint: number }>(
     at: ReadyStore<ProjectedRole>,
     operation: string,
     query: unknown,
     ask: () => Promise<Answer>,
-  ): Promise<Answer & { readonly checkpoint: number }> {
+  ): Promise<Answer> {
     const { store, collection, checkpoint, type } = at;
     // A newer version of a type gives its records another form, at the same checkpoint.
     const version = type?.declaration.version ?? 0;
     const place = `${store.role} ${store.engine} ${collection.name} ${collection.generation} ${version}`;
     const question = { place, checkpoint, operation, query };
-    const answer = await this.#parts.answers.answer(at.scope, question, ask);
+    const answer = await this.#parts.answers.answer(at.scope, question, async () => {
+      const told = await ask();
+      await requireStill(at, told.checkpoint);
+      return told;
+    });
     return { ...answer, checkpoint };
   }
 
@@ -188,11 +220,11 @@ export class Reads {
   }
 
   async find(scope: Scope, name: string, options: FindOptions = {}): Promise<FoundPage> {
-    const at = await this.at(scope, "document", name, options.after);
-    const query = findQuery(at, options);
-    const page = await this.answer(at, "find", query, () =>
-      at.store.find(at.scope, at.collection, query),
-    );
+    const asked = { role: "document", name, after: options.after } as const;
+    const page = await this.ask(scope, asked, (at) => {
+      const query = findQuery(at, options);
+      return this.answer(at, "find", query, () => at.store.find(at.scope, at.collection, query));
+    });
     return {
       records: page.documents.map(({ id, sequence, text }) => ({
         type: name,
@@ -200,7 +232,7 @@ export class Reads {
         version: sequence,
         fields: parseFields(text),
       })),
-      checkpoint: at.checkpoint,
+      checkpoint: page.checkpoint,
       ...(page.cursor === undefined ? {} : { cursor: page.cursor }),
     };
   }
@@ -210,15 +242,27 @@ export class Reads {
     name: string,
     options: Pick<FindOptions, "filter" | "after"> = {},
   ): Promise<{ readonly count: number; readonly checkpoint: number }> {
-    const at = await this.at(scope, "document", name, options.after);
     const filter = filterOf(options.filter);
-    return this.answer(at, "count", filter, async () => ({
-      count: await at.store.count(at.scope, at.collection, filter),
-    }));
+    const asked = { role: "document", name, after: options.after } as const;
+    return this.ask(scope, asked, (at) =>
+      this.answer(at, "count", filter, async () => ({
+        count: await at.store.count(at.scope, at.collection, filter),
+        checkpoint: await at.store.checkpoint(at.scope, at.collection),
+      })),
+    );
   }
 
   async search(scope: Scope, name: string, options: SearchOptions): Promise<SearchAnswer> {
-    const at = await this.at(scope, "search", name, options.after);
+    const asked = { role: "search", name, after: options.after } as const;
+    return this.ask(scope, asked, (at) => this.#searchAt(at, scope, options));
+  }
+
+  async #searchAt(
+    at: ReadyStore<"search">,
+    scope: Scope,
+    options: SearchOptions,
+  ): Promise<SearchAnswer> {
+    const name = at.collection.name;
     const query = searchQuery(at, options);
     const page = await this.answer(at, "search", query, () =>
       at.store.search(at.scope, at.collection, query),
@@ -266,6 +310,38 @@ export class Reads {
 /** Whether a record is one of the owner's for whom is asked; of all, where none is named. */
 function isVisible({ ownerOf }: CompiledType, { owner }: Scope, fields: unknown): boolean {
   return ownerOf === undefined || owner === undefined || ownerOf(fields) === owner;
+}
+
+/** Where a reader looks, and how far it must have been read. */
+interface Asked<Role extends ProjectedRole> {
+  readonly role: Role;
+  readonly name: string;
+  readonly after: FindOptions["after"];
+}
+
+/** MovedError: the store that was to answer does not stand where it did when it was chosen. */
+class MovedError extends CoreError {
+  constructor({ name, generation }: ReadyCollection["collection"]) {
+    super(
+      "failed",
+      `${name} generation ${generation} was dropped or went back while it was read, as a rebuild in another process does; ask again`,
+    );
+  }
+}
+
+/**
+ * A build that was dropped answers as an empty one. What is kept per owner is looked at in the tenant's
+ * file: an owner's own only knows of the deliveries that brought it something.
+ *
+ * @throws MovedError
+ */
+async function requireStill(
+  { store, scope, collection, stands }: ReadyStore<ProjectedRole>,
+  told: number,
+): Promise<void> {
+  const now =
+    scope.owner === undefined ? told : await store.checkpoint(tenantScope(scope), collection);
+  if (now < stands) throw new MovedError(collection);
 }
 
 const EVERYTHING: Filter = { op: "and", filters: [] };

@@ -5,6 +5,7 @@ import type { ClickhouseServer } from "../drivers/clickhouse.ts";
 import { spaceOf } from "../drivers/space.ts";
 import { isNotThere } from "../drivers/clickhouse-errors.ts";
 import { doubleLiteral, textLiteral } from "../drivers/clickhouse-text.ts";
+import { refuseGap } from "../delivery-start.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import type { Scope } from "../scope.ts";
@@ -106,6 +107,7 @@ function writes({
       checkTypes(collection, delivery.batches);
       const live = await catalogue.require(scope, space(scope), collection);
       const stored = await readCheckpoint(server, scope, live);
+      refuseGap(collection, delivery, stored);
       await writeDelivery({ server, collection, live }, scope, { ...delivery, stored });
     },
 

@@ -103,6 +103,26 @@ function describeApplying(current: () => DocumentStore): void {
     expect(await store.checkpoint(TENANT_A, SAMPLES)).toBe(2);
   });
 
+  test("a delivery read from beyond the checkpoint is a conflict, one read from before is taken", async () => {
+    const store = current();
+    await store.apply(TENANT_A, SAMPLES, deliver({ id: "a", sequence: 5, fields: { size: 5 } }));
+    const late = deliver(
+      { id: "a", sequence: 9, fields: { size: 9 } },
+      { id: "b", sequence: 9, fields: { size: 9 } },
+    );
+    await expect(store.apply(TENANT_A, SAMPLES, { ...late, after: 6 })).rejects.toMatchObject({
+      name: "StoreError",
+      code: "conflict",
+    });
+    expect(await textOf(store, "a")).toBe('{"size":5}');
+    expect(await idsOf(store, SAMPLES, {})).toEqual(["a"]);
+    expect(await store.checkpoint(TENANT_A, SAMPLES)).toBe(5);
+    await store.apply(TENANT_A, SAMPLES, { ...late, after: 4 });
+    expect(await textOf(store, "a")).toBe('{"size":9}');
+    expect(await idsOf(store, SAMPLES, {})).toEqual(["a", "b"]);
+    expect(await store.checkpoint(TENANT_A, SAMPLES)).toBe(9);
+  });
+
   test("an older delivery does not bring back what was deleted since", async () => {
     const store = current();
     const put = deliver({ id: "a", sequence: 1, fields: { kind: "x", tags: ["t"] } });

@@ -78,19 +78,27 @@ export async function preparedCollection(
   throw new StoreError("unavailable", `${collection.name} is made and discarded by others`);
 }
 
-/** Notes that everything up to the checkpoint is in the collection; an older one changes nothing. */
+/**
+ * Notes that everything up to the checkpoint is in the collection; an older one changes nothing.
+ *
+ * @throws StoreError `conflict` when the collection is another's or stands before `after` by now.
+ */
 export async function noteCheckpoint(
   call: MongoCall,
   collection: DocumentCollection,
-  { build, checkpoint }: { readonly build: number; readonly checkpoint: number },
+  {
+    build,
+    after,
+    checkpoint,
+  }: { readonly build: number; readonly after: number; readonly checkpoint: number },
 ): Promise<void> {
   const { matchedCount } = await notes(call).updateOne(
-    { _id: noteId(collection), build, isGone: false },
+    { _id: noteId(collection), build, isGone: false, checkpoint: { $gte: after } },
     { $max: { checkpoint } },
     { ...DURABLE, ...call.timed },
   );
   if (matchedCount > 0) return;
-  throw new StoreError("conflict", `${collection.name} was discarded while it was written`);
+  throw new StoreError("conflict", `${collection.name} was made anew while it was written`);
 }
 
 /** The note goes first: what is half dropped then counts as never prepared. */

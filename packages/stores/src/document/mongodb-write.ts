@@ -10,6 +10,7 @@ import type { DocumentPlacement } from "@custody/contract/placement";
 import { rowConcern } from "../drivers/mongodb.ts";
 import type { MongoCall, MongoDocuments } from "../drivers/mongodb.ts";
 import { DUPLICATE_KEY, serverError } from "../drivers/mongodb-errors.ts";
+import { refuseGap } from "../delivery-start.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import { recordText } from "../record-batch.ts";
@@ -52,6 +53,7 @@ export async function applyDelivery(
   delivery: Delivery,
 ): Promise<void> {
   const { rows, checkpoint, build } = await preparedCollection(call, collection);
+  refuseGap(collection, delivery, checkpoint);
   const now = Date.now();
   // All of it is made before anything is written: a record that cannot be kept leaves nothing behind.
   const made = delivery.batches.map((batch) =>
@@ -70,7 +72,8 @@ export async function applyDelivery(
     await writeFenced(call, rows, { batch, first, now });
   }
   if (delivery.checkpoint > checkpoint) {
-    await noteCheckpoint(call, collection, { build, checkpoint: delivery.checkpoint });
+    const { after = 0 } = delivery;
+    await noteCheckpoint(call, collection, { build, after, checkpoint: delivery.checkpoint });
   }
 }
 

@@ -61,7 +61,7 @@ export async function digestRows(
 }
 
 /**
- * Sums over documents as they are stored, and over what indexes on lists hold of each: 9 µs a document
+ * Sums over documents as they are stored, and over what indexes on lists hold of each: 5 µs a document
  * of 3 KB against 67 µs for its digest (bench/reconcile-run.ts).
  */
 export async function fingerprintRows(
@@ -71,21 +71,16 @@ export async function fingerprintRows(
 ): Promise<readonly BucketDigest[]> {
   if (!isPrepared(file, collection)) return [];
   const { table, links } = tablesOf(collection);
+  const rows = { from: table, number: "number", sequence: "sequence", cells: ["id"], body: "body" };
   return await fingerprintSqlite(file.path, `fingerprint ${collection.name}`, {
     bucketSize,
-    queries: (reader) => {
-      const last = Number(
-        reader.prepare(`SELECT max(number) AS n FROM ${table}`).get()?.["n"] ?? 0,
-      );
-      return {
-        rows: `SELECT number, sequence, id, body FROM ${table} WHERE number > ? ORDER BY number LIMIT ?`,
-        values: [...links.values()].map((link) => ({
-          sql: `SELECT number, value FROM ${link} ORDER BY value, number`,
-          last,
-        })),
-        others: [],
-      };
-    },
+    rows: [rows],
+    values: [...links.values()].map((link) => ({
+      table: link,
+      values: ["value"],
+      number: "number",
+    })),
+    others: [],
   });
 }
 

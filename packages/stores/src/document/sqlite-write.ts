@@ -1,6 +1,7 @@
 import type { DocumentPlacement } from "@custody/contract/placement";
 
 import { sqliteTransaction } from "../drivers/sqlite.ts";
+import { refuseGap } from "../delivery-start.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection } from "../projected-store.ts";
 import { recordText } from "../record-batch.ts";
@@ -42,6 +43,7 @@ export function applyDelivery(
   const { name, generation } = collection;
   sqliteTransaction(file.database, `apply to ${name}`, () => {
     const checkpoint = readCheckpoint(file, name, generation);
+    refuseGap(collection, delivery, checkpoint);
     for (const batch of delivery.batches) {
       writeBatch(file, tables, batch, (sequence) => sequence > checkpoint);
     }

@@ -40,6 +40,9 @@ type Shared<Placement> = Omit<
   "role" | "engine" | typeof Symbol.asyncDispose
 >;
 
+/** From where a delivery was read, and how far the journal is read after it; a repair has none. */
+type Reach = Pick<Delivery, "after" | "checkpoint">;
+
 // So many parts are on their way at once: enough that the process never waits for the next one, few
 // enough that their size stays bounded (about 2,048 rows each).
 const PARTS_UNDERWAY_MAX = 3;
@@ -71,7 +74,7 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
   }
 
   async apply(scope: Scope, collection: Collection<Placement>, delivery: Delivery): Promise<void> {
-    await this.#write(scope, collection, delivery.batches, delivery.checkpoint);
+    await this.#write(scope, collection, delivery.batches, delivery);
   }
 
   async repair(scope: Scope, collection: Collection<Placement>, batch: RecordBatch): Promise<void> {
@@ -138,13 +141,13 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
     scope: Scope,
     collection: Collection<Placement>,
     batches: readonly RecordBatch[],
-    checkpoint: number | undefined,
+    reach: Reach | undefined,
   ): Promise<void> {
     try {
-      await this.#writeOnce(scope, collection, batches, checkpoint);
+      await this.#writeOnce(scope, collection, batches, reach);
     } catch (cause) {
       if (!(cause instanceof DuckdbRoomError)) throw cause;
-      await this.#writeOnce(scope, collection, batches, checkpoint);
+      await this.#writeOnce(scope, collection, batches, reach);
     }
   }
 
@@ -152,14 +155,15 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
     scope: Scope,
     collection: Collection<Placement>,
     batches: readonly RecordBatch[],
-    checkpoint: number | undefined,
+    reach: Reach | undefined,
   ): Promise<void> {
     const { store } = this.#mapping;
     const session = this.#pool.nextSession();
     const write: DuckdbWrite = {
       table: tableNameOf(collection),
       isAppendOnly: collection.isAppendOnly === true,
-      ...(checkpoint === undefined ? {} : { checkpoint }),
+      ...(reach === undefined ? {} : { checkpoint: reach.checkpoint }),
+      ...(reach?.after === undefined ? {} : { after: reach.after }),
     };
     // The deadline ends the work, and never the taking back of it.
     const patient = { ...scope, deadline: Number.POSITIVE_INFINITY };
@@ -171,7 +175,7 @@ export class DuckdbClient<Placement> implements Shared<Placement> {
       };
       try {
         const stored = Number(await send("begin", { write }));
-        const after = checkpoint === undefined ? -1 : stored;
+        const after = reach === undefined ? -1 : stored;
         await this.#sendParts(collection, batches, { after, send });
         await send("commit", {});
       } catch (cause) {

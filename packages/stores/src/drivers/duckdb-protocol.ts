@@ -65,6 +65,8 @@ export interface DuckdbWrite {
   readonly table: DuckdbTableName;
   /** The new checkpoint; absent for a repair, which leaves it and overwrites whatever is stored. */
   readonly checkpoint?: number;
+  /** The checkpoint from which a delivery was read, where that is known. */
+  readonly after?: number;
   /** True when no record of the collection ever changes under its id. */
   readonly isAppendOnly: boolean;
 }

@@ -1,5 +1,6 @@
 import type { DuckDBConnection } from "@duckdb/node-api";
 
+import { refuseGap } from "../delivery-start.ts";
 import { StoreError } from "../errors.ts";
 import { rollBack } from "./duckdb-connections.ts";
 import { packedChunk } from "./duckdb-columns.ts";
@@ -88,6 +89,7 @@ async function openWrite(tables: DuckdbTables, write: DuckdbWrite): Promise<Open
   try {
     await connection.run("BEGIN TRANSACTION");
     const table = await requireTable(connection, write.table);
+    refuseGap(write.table, write, table.checkpoint);
     const { highest } = table;
     return { connection, table, highest, isEnded: false, isReleased: false, release };
   } catch (cause) {

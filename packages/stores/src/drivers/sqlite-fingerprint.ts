@@ -1,65 +1,65 @@
-import { hash } from "node:crypto";
+import { createHash, hash } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 
 import { DigestSums } from "../content-form.ts";
 import type { BucketDigest } from "../projected-store.ts";
+import { RowBlocks } from "./sqlite-row-blocks.ts";
+import type { RowBlock, StoredRows } from "./sqlite-row-blocks.ts";
+import { selectArrays } from "./sqlite-arrays.ts";
 import { openSqliteFile, sqliteCall } from "./sqlite.ts";
+import { ValueSums } from "./sqlite-value-sums.ts";
+import type { IndexedValues } from "./sqlite-value-sums.ts";
 
 /** The bucket of what belongs to no row. */
 const BUCKET_OF_NO_ROW = -1;
 
-/** A table of `row number, value` pairs that an index keeps beside the rows. */
-export interface IndexedValues {
-  /** SELECT of the row number and of any further columns, best in the table's own order. */
-  readonly sql: string;
-  /** The greatest row number there can be. */
-  readonly last: number;
-}
-
-/** How a role's stored bytes are read. */
-export interface FingerprintQueries {
-  /** SELECT of the row number, the sequence and the stored columns, with `> ?` and `LIMIT ?` on the number. */
-  readonly rows: string;
+/** How a role's stored bytes are read, and for buckets of which size. */
+export interface FingerprintRequest {
+  readonly bucketSize: number;
+  readonly rows: readonly StoredRows[];
+  /** What indexes hold of the rows of the first table. */
   readonly values: readonly IndexedValues[];
   /** SELECTs of what is of no one row. */
   readonly others: readonly string[];
 }
 
-// Rows read before other calls of the thread get their turn: some 10 ms of work.
-const ROWS_A_TURN = 2_000;
-const SCRATCH_BYTES = 64 * 1024;
+// Blocks of rows, and rows of no block, read before other calls of the thread get their turn: some 10 ms of work.
+const BLOCKS_A_TURN = 64;
+const ROWS_A_TURN = 1_000;
 
-/** Sums over stored bytes, in one snapshot on a connection of its own, letting other calls in between. */
+/**
+ * Sums over stored bytes, in one snapshot on a connection of its own, letting other calls in between.
+ *
+ * Rows are hashed by blocks of neighbours, which SQLite joins: bringing each row out by itself cost as much as its
+ * hash (5 against 10 µs a document of 3 KB, bench/reconcile-run.ts). A block's hash counts in the bucket of
+ * each of its rows, so what changes in one row changes the sums of its neighbours' buckets too.
+ */
 export async function fingerprintSqlite(
   path: string,
   doing: string,
-  { bucketSize, queries }: FingerprintRequest,
+  { bucketSize, rows, values, others }: FingerprintRequest,
 ): Promise<readonly BucketDigest[]> {
   const reader = openSqliteFile({ path, durability: "projection", cacheKib: 2_048 });
   try {
     sqliteCall(doing, () => reader.exec("BEGIN"));
-    const asked = sqliteCall(doing, () => queries(reader));
     const print = new Fingerprint(bucketSize);
-    const statement = sqliteCall(doing, () => reader.prepare(asked.rows));
-    statement.setReturnArrays(true);
-    statement.setReadBigInts(true);
-    const beside: Uint32Array[] = [];
-    for (const values of asked.values) {
-      beside.push(sqliteCall(doing, () => sumValues(reader, values)));
-      await setImmediate();
+    const beside: ValueSums[] = [];
+    for (const indexed of values) {
+      const sums = sqliteCall(doing, () => new ValueSums(reader, indexed));
+      while (sqliteCall(doing, () => sums.readTurn())) await setImmediate();
+      beside.push(sums);
     }
-    for (let after = 0n; ;) {
-      const rows = sqliteCall(doing, () => rowsOf(statement.all(after, ROWS_A_TURN)));
-      for (const row of rows) print.row(row, beside);
-      const last = rows.at(-1)?.[0];
-      if (typeof last !== "bigint") break;
-      after = last;
-      await setImmediate();
+    for (const [index, stored] of rows.entries()) {
+      const blocks = sqliteCall(doing, () => new RowBlocks(reader, stored));
+      const sums = index === 0 ? beside : [];
+      const turn = (): boolean => print.blocks(blocks, sums);
+      while (sqliteCall(doing, turn)) await setImmediate();
     }
-    for (const sql of asked.others) {
-      await setImmediate();
-      sqliteCall(doing, () => print.others(reader, sql));
+    for (const sql of others) {
+      const table = sqliteCall(doing, () => new TableHash(reader, sql));
+      while (sqliteCall(doing, () => table.readTurn())) await setImmediate();
+      print.others(table);
     }
     return print.digests();
   } finally {
@@ -67,106 +67,88 @@ export async function fingerprintSqlite(
   }
 }
 
-/** What is to be read; asked of the snapshot, as tables are found in it. */
-export interface FingerprintRequest {
-  readonly bucketSize: number;
-  readonly queries: (reader: DatabaseSync) => FingerprintQueries;
-}
-
 class Fingerprint {
   readonly #sums: DigestSums;
   readonly #bucketSize: number;
-  #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
   constructor(bucketSize: number) {
     this.#bucketSize = bucketSize;
     this.#sums = new DigestSums(bucketSize);
   }
 
-  row(row: readonly SQLOutputValue[], beside: readonly Uint32Array[]): void {
-    const [number, sequence] = row;
-    const place = Number(number);
-    const values = beside.map((sums) => sums[place] ?? 0);
-    this.#sums.add(Number(sequence), this.#hash(row, values));
+  /** Takes some blocks; false after the last. */
+  blocks(blocks: RowBlocks, beside: readonly ValueSums[]): boolean {
+    for (let taken = 0; taken < BLOCKS_A_TURN; taken += 1) {
+      const block = blocks.next();
+      if (block === undefined) return false;
+      this.#block(block, beside);
+    }
+    return true;
   }
 
-  others(reader: DatabaseSync, sql: string): void {
-    const statement = reader.prepare(sql);
-    statement.setReturnArrays(true);
-    statement.setReadBigInts(true);
-    for (const row of rowsOf(statement.iterate()))
-      this.#sums.add(BUCKET_OF_NO_ROW * this.#bucketSize, this.#hash(row, []));
+  others(table: TableHash): void {
+    if (table.rows === 0) return;
+    this.#sums.add(BUCKET_OF_NO_ROW * this.#bucketSize, table.print(), table.rows);
   }
 
   digests(): readonly BucketDigest[] {
     return this.#sums.digests();
   }
 
-  /** First 64 bits of SHA-256 over all cells, each with its type and length before it. */
-  #hash(row: readonly SQLOutputValue[], values: readonly number[]): bigint {
-    let at = 0;
-    for (const cell of row) at = this.#write(cell, at);
-    for (const value of values) at = this.#write(value, at);
-    return hash("sha256", this.#scratch.subarray(0, at), "buffer").readBigUInt64BE();
-  }
-
-  #write(cell: SQLOutputValue, at: number): number {
-    if (cell instanceof Uint8Array) {
-      this.#reserve(at, cell.byteLength + HEAD_BYTES);
-      this.#scratch.set(cell, at + HEAD_BYTES);
-      return this.#head(at, BLOB_TAG, cell.byteLength);
+  #block({ from, to, sequences, bytes }: RowBlock, beside: readonly ValueSums[]): void {
+    const print = hashOf([...bytes, ...beside.map((sums) => sums.between(from, to))]);
+    for (const { sequence, rows } of sequences) {
+      // For each sequence and not for each bucket, so that sums of narrow buckets add up to those of wide ones.
+      this.#sums.add(sequence, print, rows);
     }
-    const tag = cell === null ? 0 : typeof cell === "bigint" ? 1 : typeof cell === "number" ? 2 : 3;
-    const text = String(cell);
-    this.#reserve(at, text.length * UTF8_BYTES_MAX + HEAD_BYTES);
-    const length = this.#scratch.write(text, at + HEAD_BYTES, "utf8");
-    return this.#head(at, tag, length);
-  }
-
-  #head(at: number, tag: number, length: number): number {
-    this.#scratch.writeUInt8(tag, at);
-    this.#scratch.writeUInt32LE(length, at + 1);
-    return at + HEAD_BYTES + length;
-  }
-
-  #reserve(at: number, bytes: number): void {
-    if (at + bytes <= this.#scratch.byteLength) return;
-    const wider = Buffer.allocUnsafeSlow((at + bytes) * 2);
-    wider.set(this.#scratch.subarray(0, at));
-    this.#scratch = wider;
   }
 }
 
-const HEAD_BYTES = 5;
-const UTF8_BYTES_MAX = 3;
-const BLOB_TAG = 4;
+/** First 64 bits of SHA-256 over the hash of each part, so that bytes cannot move from one to the next. */
+function hashOf(parts: readonly Uint8Array[]): bigint {
+  const hashes = parts.map((part) => hash("sha256", part, "buffer"));
+  return hash("sha256", Buffer.concat(hashes), "buffer").readBigUInt64BE();
+}
 
-/** For each row number the sum of its values' hashes: four bytes a row are held. */
-function sumValues(reader: DatabaseSync, { sql, last }: IndexedValues): Uint32Array {
-  const sums = new Uint32Array(last + 1);
-  const statement = reader.prepare(sql);
-  statement.setReturnArrays(true);
-  statement.setReadBigInts(true);
-  let known = "";
-  let hashed = 0;
-  for (const [number, ...value] of rowsOf(statement.iterate())) {
-    const text = value.map((part) => `${typeof part} ${textOf(part)}`).join("\0");
-    // Values come in order, so the same one comes many times.
-    if (text !== known) hashed = hash("sha256", text, "buffer").readUInt32BE();
-    known = text;
-    const place = Number(number);
-    if (place >= 0 && place <= last) sums[place] = ((sums[place] ?? 0) + hashed) >>> 0;
+/** TableHash: one hash over all cells of a SELECT, in its order. */
+class TableHash {
+  readonly #hash = createHash("sha256");
+  readonly #found: Iterator<readonly SQLOutputValue[], null>;
+  rows = 0;
+
+  constructor(reader: DatabaseSync, sql: string) {
+    this.#found = selectArrays(reader, sql).iterate();
   }
-  return sums;
-}
 
-function textOf(part: SQLOutputValue): string {
-  return part instanceof Uint8Array ? Buffer.from(part).toString("hex") : String(part);
-}
+  /** Reads some rows; false after the last. */
+  readTurn(): boolean {
+    for (let read = 0; read < ROWS_A_TURN; read += 1) {
+      const row = this.#found.next().value;
+      if (row === null) return false;
+      this.#add(row);
+      this.rows += 1;
+    }
+    return true;
+  }
 
-/** Rows as arrays, as `setReturnArrays` has them; the types know objects alone. */
-function rowsOf<Rows>(
-  rows: Rows,
-): Rows extends unknown[] ? SQLOutputValue[][] : Iterable<SQLOutputValue[]> {
-  return rows as never;
+  print(): bigint {
+    return this.#hash.digest().readBigUInt64BE();
+  }
+
+  /** A cell's type and length go before it, so that bytes cannot move from one to the next. */
+  #add(row: readonly SQLOutputValue[]): void {
+    let text = "";
+    for (const cell of row) {
+      const isBytes = cell instanceof Uint8Array;
+      const bytes = isBytes ? cell.byteLength : Buffer.byteLength(String(cell));
+      text += `${cell === null ? "null" : typeof cell} ${bytes} `;
+      if (!isBytes) {
+        text += String(cell);
+        continue;
+      }
+      this.#hash.update(text).update(cell);
+      text = "";
+    }
+    if (text !== "") this.#hash.update(text);
+  }
 }

@@ -1,6 +1,6 @@
 import type { GraphPlacement } from "@custody/contract/placement";
 
-import { StoreError } from "../errors.ts";
+import { requireSameStart } from "../delivery-start.ts";
 import { batchPreviousRecord, batchRecord } from "../record-batch.ts";
 import type { Delivery } from "../record-batch.ts";
 import { compileMention } from "./graph-fold.ts";
@@ -32,14 +32,8 @@ export interface DeliveryReading {
 export function newChanges(reading: DeliveryReading): readonly GraphChange[] | undefined {
   const { delivery, isAppendOnly, checkpoint } = reading;
   if (delivery.checkpoint <= checkpoint) return undefined;
-  const { after = checkpoint } = delivery;
   // What never changes may be told again: its first telling is known by its sequence.
-  if (after > checkpoint || (after < checkpoint && !isAppendOnly)) {
-    throw new StoreError(
-      "conflict",
-      `the graph stands at ${checkpoint}, and the delivery was read from ${after}`,
-    );
-  }
+  requireSameStart({ name: "graph", isAppendOnly }, delivery, checkpoint);
   return changesAfter(reading);
 }
 

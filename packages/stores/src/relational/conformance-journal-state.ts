@@ -178,6 +178,7 @@ export function describeJournalState(current: () => JournalStore): void {
       type: "lab/sample",
       id,
       sequence: 3,
+      since: 2,
       reason: "too'\"deep",
       at: 1_700_000_000_000,
     });
@@ -217,6 +218,7 @@ export function describeJournalState(current: () => JournalStore): void {
       type: "lab/sample",
       id: "a",
       sequence,
+      since: sequence - 1,
       reason,
       at: 1_700_000_000_000,
     });
@@ -229,5 +231,34 @@ export function describeJournalState(current: () => JournalStore): void {
     expect(await store.quarantine(TENANT_A, { limit: 10 })).toEqual([noted(4, "latest")]);
     await store.dropQuarantine(TENANT_A, [noted(4, "latest")]);
     expect(await store.quarantine(TENANT_A, { limit: 10 })).toEqual([]);
+  });
+
+  test("what a later version has passed is listed only where that is asked for, until one after it is noted", async () => {
+    const store = current();
+    const noted = (sequence: number): QuarantineRow => ({
+      role: "search",
+      collection: "c1",
+      type: "lab/sample",
+      id: "a",
+      sequence,
+      since: 2,
+      reason: "too deep",
+      at: 1_700_000_000_000,
+    });
+    const passed = { limit: 10, withPassed: true };
+    await store.putQuarantine(TENANT_A, [noted(3)]);
+    await store.passQuarantine(TENANT_A, [{ ...noted(2), passedBy: 5 }]);
+    expect(await store.quarantine(TENANT_A, { limit: 10 })).toEqual([noted(3)]);
+    await store.passQuarantine(TENANT_A, [{ ...noted(3), passedBy: 5 }]);
+    expect(await store.quarantine(TENANT_A, { limit: 10 })).toEqual([]);
+    expect(await store.quarantine(TENANT_A, passed)).toEqual([{ ...noted(3), passedBy: 5 }]);
+    // A process that was held up notes again what was passed long ago.
+    await store.putQuarantine(TENANT_A, [noted(4)]);
+    expect(await store.quarantine(TENANT_A, passed)).toEqual([{ ...noted(3), passedBy: 5 }]);
+    await store.putQuarantine(TENANT_A, [noted(6)]);
+    expect(await store.quarantine(TENANT_A, { limit: 10 })).toEqual([noted(6)]);
+    await store.passQuarantine(TENANT_A, [{ ...noted(6), passedBy: 7 }]);
+    await store.dropQuarantine(TENANT_A, [noted(6)]);
+    expect(await store.quarantine(TENANT_A, passed)).toEqual([]);
   });
 }

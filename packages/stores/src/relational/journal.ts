@@ -105,8 +105,8 @@ export interface JournalStore extends AsyncDisposable {
   ): Promise<readonly { readonly name: string; readonly value: string }[]>;
 
   /**
-   * Notes refused records. One that is noted already is replaced, unless its version is a later one: a
-   * process that was held up must not undo what another has learnt since.
+   * Notes refused records. One that is noted already is replaced, unless its version is a later one or was
+   * passed by a later one: a process that was held up must not undo what another has learnt since.
    */
   putQuarantine(scope: Scope, rows: readonly QuarantineRow[]): Promise<void>;
   quarantine(
@@ -114,11 +114,21 @@ export interface JournalStore extends AsyncDisposable {
     query: {
       readonly role?: string;
       readonly collection?: string;
+      /** Those that a later version has passed as well. */
+      readonly withPassed?: boolean;
       readonly limit: number;
       /** The last row of the page before; rows come by role, collection, type and id. */
       readonly after?: QuarantineKey;
     },
   ): Promise<readonly QuarantineRow[]>;
+  /**
+   * Notes that a later version of refused records was taken, or deleted them: they are quarantined no longer.
+   * Those noted in a later version than the one named stay as they are.
+   */
+  passQuarantine(
+    scope: Scope,
+    rows: readonly (QuarantineVersion & { readonly passedBy: number })[],
+  ): Promise<void>;
   /** Forgets refused records, except those noted in a later version than the one named. */
   dropQuarantine(scope: Scope, rows: readonly QuarantineVersion[]): Promise<void>;
 
@@ -264,7 +274,15 @@ export interface QuarantineRow {
   readonly collection: string;
   readonly type: string;
   readonly id: string;
+  /** The version that was refused last. */
   readonly sequence: number;
+  /** The first of the versions, up to `sequence`, that were refused one after another: none of them is held. */
+  readonly since: number;
+  /**
+   * The version that was taken after them, where there is one. The row is kept, as a store may come back
+   * older than that version, and what it never held must not be taken back from it.
+   */
+  readonly passedBy?: number;
   readonly reason: string;
   /** Epoch milliseconds. */
   readonly at: number;

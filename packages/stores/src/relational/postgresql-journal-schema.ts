@@ -134,5 +134,8 @@ ${TENANT_TABLES.flatMap((name) => rowSecurity(schema, `${schema}.${name}`, "tena
 CREATE POLICY custody_every_tenant ON ${schema}.head FOR SELECT
   USING (current_setting('custody.space', true) = '${EVERY_TENANT}');
 `,
+    (schema) => `
+ALTER TABLE ${schema}.quarantine ADD COLUMN since bigint, ADD COLUMN passed_by bigint;
+`,
   ],
 };

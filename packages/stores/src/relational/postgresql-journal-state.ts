@@ -154,7 +154,7 @@ export function selectStates(
     AND name >= ${stored} AND starts_with(name, ${stored}) ORDER BY name`;
 }
 
-/** Notes refused records; one that is noted already is replaced, unless its version is a later one. */
+/** Notes refused records; one that is noted already is replaced, unless a later version is known of. */
 export function writeQuarantine(
   { table }: JournalDatabase,
   tenantNo: number,
@@ -166,14 +166,16 @@ export function writeQuarantine(
   );
   const notes = [...latest.values()];
   return prepared`INSERT INTO ${table("quarantine")} AS noted
-      (tenant_no, role, collection, type, id, sequence, reason, at)
+      (tenant_no, role, collection, type, id, sequence, since, reason, at)
     SELECT ${tenantNo}::int, k.* FROM unnest(${keyArrays(notes)},
       ${bigintArray(notes.map(({ sequence }) => sequence))},
+      ${bigintArray(notes.map(({ since }) => since))},
       ${textArray(notes.map(({ reason }) => storedText(reason)))},
       ${bigintArray(notes.map(({ at }) => at))}) AS k
     ON CONFLICT (tenant_no, role, collection, type, id) DO UPDATE
-    SET sequence = excluded.sequence, reason = excluded.reason, at = excluded.at
-    WHERE noted.sequence <= excluded.sequence`;
+    SET sequence = excluded.sequence, since = excluded.since, passed_by = NULL,
+      reason = excluded.reason, at = excluded.at
+    WHERE greatest(noted.sequence, noted.passed_by) <= excluded.sequence`;
 }
 
 /** Reads noted records in the order of role, collection, type and id. */
@@ -183,11 +185,12 @@ export function selectQuarantine(
   query: {
     readonly role?: string;
     readonly collection?: string;
+    readonly withPassed?: boolean;
     readonly limit: number;
     readonly after?: QuarantineKey;
   },
 ): PgFragment {
-  const { role, collection, after, limit } = query;
+  const { role, collection, withPassed = false, after, limit } = query;
   const last = [after?.role, after?.collection, after?.type, after?.id].map((part) =>
     storedText(part ?? ""),
   );
@@ -197,7 +200,7 @@ export function selectQuarantine(
     collection === undefined ? sql`` : sql`AND collection = ${storedText(collection)}`;
   return prepared`SELECT * FROM ${table("quarantine")} WHERE tenant_no = ${tenantNo}
     AND (role, collection, type, id) > (${roleAfter}, ${collectionAfter}, ${typeAfter}, ${idAfter})
-    ${ofRole} ${ofCollection} ORDER BY role, collection, type, id LIMIT ${limit}`;
+    ${ofRole} ${ofCollection} ${withPassed ? sql`` : sql`AND passed_by IS NULL`} ORDER BY role, collection, type, id LIMIT ${limit}`;
 }
 
 /** A noted record in a row of {@link selectQuarantine}. */
@@ -208,9 +211,26 @@ export function quarantineOf(row: PgRow): QuarantineRow {
     type: textOf(row["type"]),
     id: textOf(row["id"]),
     sequence: Number(row["sequence"]),
+    // What an earlier version noted tells of the one version only.
+    since: Number(row["since"] ?? row["sequence"]),
+    ...(row["passed_by"] === null ? {} : { passedBy: Number(row["passed_by"]) }),
     reason: textOf(row["reason"]),
     at: Number(row["at"]),
   };
+}
+
+/** Marks noted records as passed, except those noted in a later version. */
+export function markPassed(
+  { table }: JournalDatabase,
+  tenantNo: number,
+  rows: readonly (QuarantineVersion & { readonly passedBy: number })[],
+): PgFragment {
+  return prepared`UPDATE ${table("quarantine")} AS noted SET passed_by = k.passed_by
+    FROM unnest(${keyArrays(rows)}, ${bigintArray(rows.map(({ sequence }) => sequence))},
+        ${bigintArray(rows.map(({ passedBy }) => passedBy))})
+      AS k (role, collection, type, id, sequence, passed_by)
+    WHERE noted.tenant_no = ${tenantNo} AND noted.role = k.role AND noted.collection = k.collection
+    AND noted.type = k.type AND noted.id = k.id AND noted.sequence <= k.sequence`;
 }
 
 /** Forgets noted records, except those noted in a later version. */

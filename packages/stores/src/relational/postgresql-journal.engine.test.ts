@@ -115,6 +115,7 @@ describeOnServer("postgresql", (url) => {
         type: "t",
         id: tenant,
         sequence: 1,
+        since: 1,
         reason: "",
         at: 1,
       };

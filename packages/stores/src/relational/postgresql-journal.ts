@@ -179,6 +179,7 @@ type Writing = Pick<
   | "dropIntents"
   | "putState"
   | "putQuarantine"
+  | "passQuarantine"
   | "dropQuarantine"
 >;
 
@@ -258,6 +259,11 @@ function writing(journal: Journal): Writing {
     async putQuarantine(scope, rows) {
       await write(scope, "put quarantine", (tenantNo) =>
         state.writeQuarantine(database, tenantNo, rows),
+      );
+    },
+    async passQuarantine(scope, rows) {
+      await write(scope, "pass quarantine", (tenantNo) =>
+        state.markPassed(database, tenantNo, rows),
       );
     },
     async dropQuarantine(scope, rows) {

@@ -5,6 +5,7 @@ import type { PgRow } from "../drivers/postgresql-statements.ts";
 import type { Postgresql } from "../drivers/postgresql.ts";
 import { verbatim } from "../drivers/sql-fragment.ts";
 import { onlyPlacement } from "../collections.ts";
+import { refuseGap, requireSameStart } from "../delivery-start.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection, StoreStatistics } from "../projected-store.ts";
 import type { Delivery, RecordBatch } from "../record-batch.ts";
@@ -12,7 +13,6 @@ import type { Scope } from "../scope.ts";
 import type { TablePlacement } from "./port.ts";
 import type { PgRelation } from "./postgresql-relation.ts";
 import type { HeldRelation, RelationRegistry } from "./postgresql-table-registry.ts";
-import { checkStart } from "./summary-delivery.ts";
 
 // A tenth more rows change what the planner should know of a table; of fewer it hears from the server.
 const ROWS_ANALYSED_MIN = 5_000;
@@ -64,7 +64,8 @@ export class RelationalCalls {
         const held = await this.#registry.lock(session, space, collection);
         const { checkpoint, relation } = held;
         if (delivery.checkpoint <= checkpoint) return undefined;
-        if (relation.isMadeOfSeveral) checkStart(collection, delivery, checkpoint);
+        const checkStart = relation.isMadeOfSeveral ? requireSameStart : refuseGap;
+        checkStart(collection, delivery, checkpoint);
         const writing = { space, batches, checkpoint, isForced: false, isNew };
         const last = [this.#registry.advance(space, held, delivery.checkpoint)];
         await relation.write(session, writing, last);

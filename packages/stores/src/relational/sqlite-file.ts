@@ -3,7 +3,9 @@ import type { DatabaseSync } from "node:sqlite";
 import type { SqlFragment } from "../drivers/sqlite-fragment.ts";
 import { SqliteCollections } from "../drivers/sqlite-collections.ts";
 import { notPrepared, onlyPlacement } from "../collections.ts";
+import { refuseGap, requireSameStart } from "../delivery-start.ts";
 import type { HeldCollection } from "../drivers/sqlite-collections.ts";
+import type { StoredRows } from "../drivers/sqlite-row-blocks.ts";
 import { openSqliteFile, sqliteTransaction } from "../drivers/sqlite.ts";
 import type { RowRange, StoredContent } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
@@ -13,7 +15,6 @@ import type { TablePlacement } from "./port.ts";
 import type { QueryColumn } from "./sqlite-columns.ts";
 import { createSummary, dropRelational, openSummary } from "./sqlite-summary.ts";
 import { createTable, openTable } from "./sqlite-table.ts";
-import { checkStart } from "./summary-delivery.ts";
 
 /** What a query runs over: a table or a view, its columns, and the column that tells rows apart. */
 export interface QuerySource {
@@ -31,6 +32,8 @@ export interface RelationalTable {
   /** The content of every row; of a range in order of sequence and id. */
   readonly contents: (range?: RowRange) => Iterable<StoredContent>;
   readonly count: () => number;
+  /** Where its bytes lie. */
+  readonly stored: () => readonly StoredRows[];
   /** True where a row is made of several records, which cannot be delivered twice or in part. */
   readonly isMadeOfSeveral: boolean;
 }
@@ -83,7 +86,8 @@ export class RelationalFile {
     sqliteTransaction(this.database, `apply ${collection.name}`, () => {
       const checkpoint = this.checkpoint(collection);
       if (delivery.checkpoint <= checkpoint) return;
-      if (table.isMadeOfSeveral) checkStart(collection, delivery, checkpoint);
+      const checkStart = table.isMadeOfSeveral ? requireSameStart : refuseGap;
+      checkStart(collection, delivery, checkpoint);
       table.apply(delivery.batches, checkpoint);
       this.#collections.advance(collection, delivery.checkpoint, 0);
     });

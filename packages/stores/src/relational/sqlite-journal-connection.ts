@@ -5,7 +5,12 @@ import type { SqliteFileOptions } from "../drivers/sqlite.ts";
 import { cacheStatements } from "../drivers/statement-cache.ts";
 import type { StatementCache } from "../drivers/statement-cache.ts";
 import { StoreError } from "../errors.ts";
-import { JOURNAL_APPLICATION_ID, JOURNAL_SCHEMA } from "./sqlite-journal-schema.ts";
+import {
+  JOURNAL_APPLICATION_ID,
+  JOURNAL_LAYOUT,
+  JOURNAL_SCHEMA,
+  JOURNAL_UPGRADES,
+} from "./sqlite-journal-schema.ts";
 
 /** One connection to the journal's file, with the numbers of tenants and types it has seen. */
 export interface JournalConnection {
@@ -63,7 +68,10 @@ function openWriter(
       database.exec("BEGIN IMMEDIATE");
       const isNew = database.prepare("SELECT 1 FROM sqlite_schema LIMIT 1").get() === undefined;
       if (isNew) {
-        database.exec(`${JOURNAL_SCHEMA} PRAGMA application_id=${JOURNAL_APPLICATION_ID}`);
+        database.exec(`${JOURNAL_SCHEMA} PRAGMA application_id=${JOURNAL_APPLICATION_ID};
+          PRAGMA user_version=${JOURNAL_LAYOUT}`);
+      } else {
+        upgrade(database);
       }
       database.exec("COMMIT");
       checkJournal(database);
@@ -73,6 +81,25 @@ function openWriter(
     throw cause;
   }
   return connectionOf(database);
+}
+
+/** Brings a journal that an earlier version made to the present layout. */
+function upgrade(database: DatabaseSync): void {
+  if (pragma(database, "application_id") !== JOURNAL_APPLICATION_ID) return;
+  const layout = pragma(database, "user_version");
+  if (layout > JOURNAL_LAYOUT) {
+    throw new StoreError(
+      "unsupported",
+      `the journal has layout ${layout}, and this version knows layouts up to ${JOURNAL_LAYOUT}: use the version that made it, or a later one`,
+    );
+  }
+  if (layout === JOURNAL_LAYOUT) return;
+  database.exec(JOURNAL_UPGRADES.slice(layout).join("\n"));
+  database.exec(`PRAGMA user_version=${JOURNAL_LAYOUT}`);
+}
+
+function pragma(database: DatabaseSync, name: "application_id" | "user_version"): number {
+  return Number(database.prepare(`PRAGMA ${name}`).get()?.[name]);
 }
 
 /** Opens a connection that sees only what is committed and writes nothing. */
@@ -85,8 +112,7 @@ export function openJournalReader(path: string): JournalConnection {
 /** Reads the file's mark and the first rows of its tables. @throws StoreError `corrupt`. */
 export function checkJournal(database: DatabaseSync): void {
   sqliteCall("check the journal", () => {
-    const mark = database.prepare("PRAGMA application_id").get()?.["application_id"];
-    if (mark !== JOURNAL_APPLICATION_ID) {
+    if (pragma(database, "application_id") !== JOURNAL_APPLICATION_ID) {
       throw new StoreError("corrupt", "the journal's file holds something else");
     }
     for (const table of ["tenant", "head", "entry", "record_id", "segment", "tree_head"]) {

@@ -36,10 +36,20 @@ CREATE TABLE state (tenant_no INTEGER NOT NULL, name TEXT NOT NULL, value TEXT N
   PRIMARY KEY (tenant_no, name)) STRICT, WITHOUT ROWID;
 CREATE TABLE quarantine (tenant_no INTEGER NOT NULL, role TEXT NOT NULL, collection TEXT NOT NULL,
   type TEXT NOT NULL, id TEXT NOT NULL, sequence INTEGER NOT NULL, reason TEXT NOT NULL,
-  at INTEGER NOT NULL, PRIMARY KEY (tenant_no, role, collection, type, id)) STRICT, WITHOUT ROWID;
+  at INTEGER NOT NULL, since INTEGER NOT NULL, passed_by INTEGER, PRIMARY KEY (tenant_no, role, collection, type, id)) STRICT, WITHOUT ROWID;
 CREATE TABLE declared_table (name TEXT PRIMARY KEY, columns TEXT NOT NULL, is_unique TEXT NOT NULL)
   STRICT, WITHOUT ROWID;
 `;
 
 /** Marks the file as a journal of this layout (`PRAGMA application_id`, "CuJ1"). */
 export const JOURNAL_APPLICATION_ID = 0x43_75_4a_31;
+
+/** The newest layout, kept as `PRAGMA user_version`. */
+export const JOURNAL_LAYOUT = 1;
+
+/** What brings a journal of an older layout (the index) to the next one. */
+export const JOURNAL_UPGRADES: readonly string[] = [
+  `ALTER TABLE quarantine ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE quarantine ADD COLUMN passed_by INTEGER;
+   UPDATE quarantine SET since = sequence;`,
+];

@@ -172,20 +172,22 @@ export function readStates(
     .map((row) => ({ name: String(row["name"]), value: String(row["value"]) }));
 }
 
-/** Notes refused records; one that is noted already is replaced, unless its version is a later one. */
+/** Notes refused records; one that is noted already is replaced, unless a later version is known of. */
 export function writeQuarantine(
   connection: JournalConnection,
   tenantNo: number,
   rows: readonly QuarantineRow[],
 ): void {
   const insert = connection.statement(
-    `INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    `INSERT INTO quarantine (tenant_no, role, collection, type, id, sequence, since, reason, at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
      ON CONFLICT (tenant_no, role, collection, type, id) DO UPDATE
-     SET sequence = excluded.sequence, reason = excluded.reason, at = excluded.at
-     WHERE sequence <= excluded.sequence`,
+     SET sequence = excluded.sequence, since = excluded.since, passed_by = NULL,
+         reason = excluded.reason, at = excluded.at
+     WHERE max(sequence, coalesce(passed_by, 0)) <= excluded.sequence`,
   );
-  for (const { role, collection, type, id, sequence, reason, at } of rows) {
-    insert.run(tenantNo, role, collection, type, id, sequence, reason, at);
+  for (const { role, collection, type, id, sequence, since, reason, at } of rows) {
+    insert.run(tenantNo, role, collection, type, id, sequence, since, reason, at);
   }
 }
 
@@ -196,15 +198,17 @@ export function readQuarantine(
   query: {
     readonly role?: string;
     readonly collection?: string;
+    readonly withPassed?: boolean;
     readonly limit: number;
     readonly after?: QuarantineKey;
   },
 ): readonly QuarantineRow[] {
-  const { role = null, collection = null, after } = query;
+  const { role = null, collection = null, withPassed = false, after } = query;
   return connection
     .statement(
       `SELECT * FROM quarantine WHERE tenant_no = ? AND (role, collection, type, id) > (?, ?, ?, ?)
        AND (?6 IS NULL OR role = ?6) AND (?7 IS NULL OR collection = ?7)
+       AND (?9 = 1 OR passed_by IS NULL)
        ORDER BY role, collection, type, id LIMIT ?8`,
     )
     .all(
@@ -216,6 +220,7 @@ export function readQuarantine(
       role,
       collection,
       query.limit,
+      withPassed ? 1 : 0,
     )
     .map((row) => ({
       role: String(row["role"]),
@@ -223,9 +228,26 @@ export function readQuarantine(
       type: String(row["type"]),
       id: String(row["id"]),
       sequence: Number(row["sequence"]),
+      since: Number(row["since"]),
+      ...(row["passed_by"] === null ? {} : { passedBy: Number(row["passed_by"]) }),
       reason: String(row["reason"]),
       at: Number(row["at"]),
     }));
+}
+
+/** Marks noted records as passed, except those noted in a later version. */
+export function markPassed(
+  connection: JournalConnection,
+  tenantNo: number,
+  rows: readonly (QuarantineVersion & { readonly passedBy: number })[],
+): void {
+  const mark = connection.statement(
+    `UPDATE quarantine SET passed_by = ? WHERE tenant_no = ? AND role = ? AND collection = ? AND type = ?
+     AND id = ? AND sequence <= ?`,
+  );
+  for (const { role, collection, type, id, sequence, passedBy } of rows) {
+    mark.run(passedBy, tenantNo, role, collection, type, id, sequence);
+  }
 }
 
 /** Forgets noted records, except those noted in a later version. */

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 
 import { makeTemporaryDirectory } from "../testing/temporary-directory.ts";
 import { withoutPrivileges } from "../testing/without-privileges.ts";
-import { commitEntries } from "./conformance-journal-fixture.ts";
+import { commitEntries, TENANT_A } from "./conformance-journal-fixture.ts";
 import type { JournalFixture } from "./conformance-journal-fixture.ts";
 import { describeJournal } from "./conformance-journal.ts";
 import type { JournalStore } from "./journal.ts";
@@ -78,6 +78,41 @@ describe("journal: sqlite only", () => {
     const again = new DatabaseSync(path);
     expect(again.prepare("SELECT name FROM sqlite_schema").all()).toEqual([{ name: "kept" }]);
     again.close();
+  });
+
+  test("a journal of the first layout is brought to the present one, and what it notes is kept", async () => {
+    await using fixture = await openFixture();
+    await commitEntries(fixture.store, [{}]);
+    const older = new DatabaseSync(fixture.path);
+    older.exec(
+      "ALTER TABLE quarantine DROP COLUMN since; ALTER TABLE quarantine DROP COLUMN passed_by; PRAGMA user_version=0",
+    );
+    const tenant = older.prepare("SELECT tenant_no AS no FROM tenant").get();
+    older
+      .prepare("INSERT INTO quarantine VALUES (?, 'search', 'c', 't', 'a', 7, 'refused', 1)")
+      .run(Number(tenant?.["no"]));
+    older.close();
+    await using again = await openSqliteJournal({ path: fixture.path, clock: Date.now });
+    expect(await again.quarantine(TENANT_A, { limit: 10 })).toMatchObject([
+      { id: "a", sequence: 7, since: 7, reason: "refused" },
+    ]);
+    expect((await again.head(TENANT_A))?.sequence).toBe(1);
+  });
+
+  test("a journal of a later layout is refused by its number, and left as it is", async () => {
+    await using directory = await makeTemporaryDirectory();
+    const path = join(directory.path, "journal.sqlite");
+    await (await openSqliteJournal({ path, clock: Date.now }))[Symbol.asyncDispose]();
+    const later = new DatabaseSync(path);
+    later.exec("PRAGMA user_version=2");
+    await expect(openSqliteJournal({ path, clock: Date.now })).rejects.toMatchObject({
+      name: "StoreError",
+      code: "unsupported",
+      message:
+        "the journal has layout 2, and this version knows layouts up to 1: use the version that made it, or a later one",
+    });
+    expect(later.prepare("PRAGMA user_version").get()).toEqual({ user_version: 2 });
+    later.close();
   });
 
   test("commits are written with WAL and full synchronisation", async () => {

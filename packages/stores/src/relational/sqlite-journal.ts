@@ -196,6 +196,7 @@ type Writing = Pick<
   | "dropIntents"
   | "putState"
   | "putQuarantine"
+  | "passQuarantine"
   | "dropQuarantine"
 >;
 
@@ -246,6 +247,8 @@ function writing(writer: JournalConnection, turns: TurnQueue): Writing {
       write(scope, "put state", (tenantNo) => state.writeState(writer, tenantNo, { name, value })),
     putQuarantine: (scope, rows) =>
       write(scope, "put quarantine", (tenantNo) => state.writeQuarantine(writer, tenantNo, rows)),
+    passQuarantine: (scope, rows) =>
+      write(scope, "pass quarantine", (tenantNo) => state.markPassed(writer, tenantNo, rows)),
     dropQuarantine: (scope, rows) =>
       write(scope, "drop quarantine", (tenantNo) => state.removeQuarantine(writer, tenantNo, rows)),
   };

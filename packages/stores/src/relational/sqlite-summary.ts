@@ -5,6 +5,7 @@ import type { Measure, SummaryDeclaration } from "@custody/contract/summary";
 
 import { quoteName, verbatim } from "../drivers/sqlite-fragment.ts";
 import { numberOf, textOf } from "../drivers/sqlite-collections.ts";
+import type { StoredRows } from "../drivers/sqlite-row-blocks.ts";
 import { rangeStart } from "../row-pages.ts";
 import type { RowRange, StoredContent } from "../row-pages.ts";
 import { StoreError } from "../errors.ts";
@@ -119,6 +120,7 @@ export function openSummary(
     },
     contents: (range) => writer.contents(range),
     count: () => writer.count(),
+    stored: () => writer.stored,
     isMadeOfSeveral: true,
   };
 }
@@ -126,6 +128,7 @@ export function openSummary(
 /** Reads and writes the groups of one summary. */
 class SummaryWriter {
   readonly folding: SummaryFolding;
+  readonly stored: readonly StoredRows[];
   readonly #measures: readonly (Measure | undefined)[];
   readonly #find: StatementSync;
   readonly #put: StatementSync;
@@ -146,6 +149,10 @@ class SummaryWriter {
     const cells = this.#measures.flatMap((measure, index) => cellNames(measure, index));
     const keys = this.folding.keyNames.map((_, index) => `k${index}`);
     const columns = ["key", "records", ...keys, ...cells];
+    this.stored = [
+      { from: groups, number: "g", sequence: "0", cells: columns },
+      { from: counts, number: "g", sequence: "0", cells: ["measure", "value", "count"] },
+    ];
     this.#find = database.prepare(`SELECT * FROM ${groups} WHERE key = ?`);
     this.#put = database.prepare(
       `INSERT INTO ${groups} (${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,

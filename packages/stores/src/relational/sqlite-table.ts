@@ -90,9 +90,25 @@ export function openTable(
     },
     repair: (batch) => write(batch, { checkpoint: 0, isForced: true, removed: new Map() }),
     contents,
+    stored: () => [
+      {
+        from: table,
+        number: rowNumber(columns.map((column) => column.name)),
+        sequence: "_sequence",
+        cells: ["_id", ...columns.map((column) => quoteName(column.name))],
+      },
+    ],
     count: () => numberOf(database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.["n"]),
     isMadeOfSeveral: false,
   };
+}
+
+/** SQLite's name of a row's number that is no column's (sqlite.org/lang_createtable.html#rowid). */
+function rowNumber(columns: readonly string[]): string {
+  const taken = new Set(columns.map((name) => name.toLowerCase()));
+  const free = ["rowid", "oid", "_rowid_"].find((name) => !taken.has(name));
+  if (free === undefined) throw new StoreError("refused", "no name is left for a row's number");
+  return free;
 }
 
 interface TableWriteRules {

@@ -7,6 +7,7 @@ import { TenantFiles } from "../drivers/tenant-files.ts";
 import { StoreError } from "../errors.ts";
 import type { RelationalLimits, RelationalStore, TablePlacement, TableQuery } from "./port.ts";
 import { RelationalFile } from "./sqlite-file.ts";
+import { fingerprintRelation } from "./sqlite-fingerprint.ts";
 import { explainRows, selectRows } from "./sqlite-select.ts";
 
 /** Where the embedded relational tables lie, and how much memory they may take. */
@@ -44,6 +45,9 @@ export async function openSqliteRelational(
 
     ...fileCalls<TablePlacement, RelationalFile>(use),
     ...comparing(use),
+    hasFingerprints: true,
+    fingerprint: async (scope, collection, bucketSize) =>
+      await files.use(scope, (file) => fingerprintRelation(file, collection, bucketSize)),
     ...asideCalls(files),
 
     statistics: async (scope) =>

@@ -1,27 +1,7 @@
 import { StoreError } from "../errors.ts";
-import type { Collection } from "../projected-store.ts";
 import { batchPreviousRecord, batchRecord } from "../record-batch.ts";
-import type { Delivery, RecordBatch } from "../record-batch.ts";
+import type { RecordBatch } from "../record-batch.ts";
 import type { SummaryFold } from "./summary-fold.ts";
-
-/**
- * Refuses what was read from elsewhere: its `previous` is not what the rows are made of. Records that
- * never change have none, so of them only a gap is refused.
- *
- * @throws StoreError `conflict` naming where the summary stands.
- */
-export function checkStart(
-  { isAppendOnly = false }: Collection<unknown>,
-  { after }: Delivery,
-  checkpoint: number,
-): void {
-  if (after === undefined || after === checkpoint) return;
-  if (isAppendOnly && after < checkpoint) return;
-  throw new StoreError(
-    "conflict",
-    `this delivery was read after ${after}, and the summary stands at ${checkpoint}: read from there`,
-  );
-}
 
 /** Adds a batch's records above the checkpoint to a fold, and takes back what they were before. */
 export function foldBatch(fold: SummaryFold, batch: RecordBatch, checkpoint: number): void {

@@ -6,6 +6,7 @@ import { spaceOf } from "../drivers/space.ts";
 import { pageOfRows, rangeStart } from "../row-pages.ts";
 import type { StoredContent } from "../row-pages.ts";
 import { DigestSums, rowHash } from "../content-form.ts";
+import { refuseGap } from "../delivery-start.ts";
 import type { Collection } from "../projected-store.ts";
 import type { Scope } from "../scope.ts";
 import type { ServerEngine } from "../server-engine.ts";
@@ -116,9 +117,10 @@ function writing(
       await prepareIndex(call, call.held, call.preference);
     },
 
-    apply: async (scope, collection, { batches, checkpoint }) => {
+    apply: async (scope, collection, { batches, checkpoint, after = 0 }) => {
       const call = toCall(scope, collection);
       const written = await requireCheckpoint(call, call.held, call.preference);
+      refuseGap(collection, { after }, written);
       await writeRows(targetOf(call), planRows(call.held, batches, written));
       await writeCheckpoint(call, call.held, checkpoint);
     },

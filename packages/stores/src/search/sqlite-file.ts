@@ -9,6 +9,7 @@ import type { HeldCollection } from "../drivers/sqlite-collections.ts";
 import { openSqliteFile, sqliteTransaction } from "../drivers/sqlite.ts";
 import { rangeStart } from "../row-pages.ts";
 import type { RowRange, StoredContent } from "../row-pages.ts";
+import { refuseGap } from "../delivery-start.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection, CollectionStatistics } from "../projected-store.ts";
 import type { Delivery, RecordBatch } from "../record-batch.ts";
@@ -93,6 +94,7 @@ export class SearchFile {
     const indexed = sqliteTransaction(this.database, `apply ${collection.name}`, () => {
       const checkpoint = this.checkpoint(collection);
       if (delivery.checkpoint <= checkpoint) return 0;
+      refuseGap(collection, delivery, checkpoint);
       const written = writeBatches(delivery.batches, table, { checkpoint, isForced: false });
       this.#collections.advance(collection, delivery.checkpoint, written.removals);
       return written.indexed;

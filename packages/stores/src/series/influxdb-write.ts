@@ -1,4 +1,5 @@
 import type { InfluxdbRange } from "../drivers/influxdb.ts";
+import { refuseGap } from "../delivery-start.ts";
 import type { Collection } from "../projected-store.ts";
 import { batchRecord } from "../record-batch.ts";
 import type { RecordBatch } from "../record-batch.ts";
@@ -21,6 +22,8 @@ export interface InfluxdbWrite {
   readonly batches: readonly RecordBatch[];
   /** Absent for a repair: rows are then made equal whatever is stored. */
   readonly checkpoint?: number;
+  /** The checkpoint from which a delivery was read. */
+  readonly after?: number;
   /** True where what was written before may not be as this process knows it. */
   readonly isUncertain: boolean;
 }
@@ -42,6 +45,7 @@ export async function writeBatches(
   const { collection, batches, checkpoint } = write;
   for (const { type } of batches) checkType(collection, type);
   const state = await states.require(of.scope, collection);
+  refuseGap(collection, write, state.checkpoint);
   const run = new WriteRun(of, states, { ...write, state });
   const after = checkpoint === undefined ? -1 : state.checkpoint;
   const latest = latestSequences(batches);

@@ -4,7 +4,7 @@ import type { Influxdb } from "../drivers/influxdb.ts";
 import type { RowRange } from "../row-pages.ts";
 import { spaceOf } from "../drivers/space.ts";
 import type { Collection, StoreStatistics } from "../projected-store.ts";
-import type { RecordBatch } from "../record-batch.ts";
+import type { Delivery, RecordBatch } from "../record-batch.ts";
 import type { Scope } from "../scope.ts";
 import type { EngineHealth, ServerEngine } from "../server-engine.ts";
 import { checkPage, digestBucket, listBucket } from "./influxdb-content.ts";
@@ -15,6 +15,7 @@ import { foldInfluxdb } from "./influxdb-rollup.ts";
 import { InfluxdbStates } from "./influxdb-state.ts";
 import { MARK } from "./influxdb-text.ts";
 import { writeBatches } from "./influxdb-write.ts";
+import type { InfluxdbWrite } from "./influxdb-write.ts";
 import type { SeriesPlacements, SeriesQuery, SeriesStore } from "./port.ts";
 
 /** What the engine is opened with. */
@@ -70,11 +71,7 @@ class InfluxdbSeries implements SeriesStore, ServerEngine {
     await this.#states.prepare(scope, collection);
   }
 
-  async apply(
-    scope: Scope,
-    collection: Series,
-    delivery: { readonly batches: readonly RecordBatch[]; readonly checkpoint: number },
-  ): Promise<void> {
+  async apply(scope: Scope, collection: Series, delivery: Delivery): Promise<void> {
     await this.#write(scope, collection, delivery);
   }
 
@@ -168,7 +165,7 @@ class InfluxdbSeries implements SeriesStore, ServerEngine {
   async #write(
     scope: Scope,
     collection: Series,
-    what: { readonly batches: readonly RecordBatch[]; readonly checkpoint?: number },
+    what: Pick<InfluxdbWrite, "batches" | "checkpoint" | "after">,
   ): Promise<void> {
     const of = this.#of(scope, collection);
     const isUncertain = !this.#settled.delete(of.bucket);

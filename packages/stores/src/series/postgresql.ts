@@ -6,6 +6,7 @@ import type { Postgresql } from "../drivers/postgresql.ts";
 import { verbatim } from "../drivers/sql-fragment.ts";
 import { pageOfRows, rangeStart } from "../row-pages.ts";
 import type { RowRange, StoredContent } from "../row-pages.ts";
+import { refuseGap } from "../delivery-start.ts";
 import { StoreError } from "../errors.ts";
 import type { Collection, StoreStatistics } from "../projected-store.ts";
 import type { Delivery, RecordBatch } from "../record-batch.ts";
@@ -208,7 +209,12 @@ class PostgresqlSeries implements SeriesStore, ServerEngine {
     {
       batches,
       checkpoint,
-    }: { readonly batches: readonly RecordBatch[]; readonly checkpoint?: number },
+      after = 0,
+    }: {
+      readonly batches: readonly RecordBatch[];
+      readonly checkpoint?: number;
+      readonly after?: number;
+    },
   ): Promise<void> {
     for (const { type } of batches) checkType(collection, type);
     const isRepair = checkpoint === undefined;
@@ -228,6 +234,7 @@ class PostgresqlSeries implements SeriesStore, ServerEngine {
       async (session) => {
         const held = await this.#registry.require(session, space, collection, "locked");
         if (held.tableNo !== found.tableNo) throw madeAnew(collection);
+        refuseGap(collection, { after }, held.checkpoint);
         // Another process may have been here since: its records are not written again.
         const isStale = !isRepair && held.checkpoint !== found.checkpoint;
         const fresh = isStale

@@ -182,6 +182,39 @@ export function describeProjection<Placement, Store extends ProjectedStore<Place
       expect(await store.checkpoint(scope, collection)).toBe(12);
     });
 
+    test("a delivery read from beyond the checkpoint is a conflict, and nothing of it is written", async () => {
+      await apply(record(1, 5));
+      const beyond = { ...deliver(type, [record(1, 9, 2), record(2, 9)]), after: 6 };
+      await expect(store.apply(scope, collection, beyond)).rejects.toMatchObject({
+        name: "StoreError",
+        code: "conflict",
+      });
+      expect(await rows()).toEqual([rowOf(record(1, 5))]);
+      expect(await store.checkpoint(scope, collection)).toBe(5);
+    });
+
+    test("a delivery read from the checkpoint or from before is taken, save what is known of it", async () => {
+      await apply(record(1, 5));
+      const at = { ...deliver(type, [record(2, 7)]), after: 5 };
+      await store.apply(scope, collection, at);
+      const before = { ...deliver(type, [record(1, 5, 9), record(3, 9)]), after: 4 };
+      await store.apply(scope, collection, before);
+      expect(await rows()).toEqual([rowOf(record(1, 5)), rowOf(record(2, 7)), rowOf(record(3, 9))]);
+      expect(await store.checkpoint(scope, collection)).toBe(9);
+    });
+
+    test("a store that is emptied takes a delivery from its beginning only", async () => {
+      await apply(record(1, 5));
+      await store.discard(scope, collection);
+      await store.prepare(scope, collection);
+      await expect(
+        store.apply(scope, collection, { batches: [], checkpoint: 6, after: 5 }),
+      ).rejects.toMatchObject({ name: "StoreError", code: "conflict" });
+      expect(await store.checkpoint(scope, collection)).toBe(0);
+      await store.apply(scope, collection, { ...deliver(type, [record(1, 5)]), after: 0 });
+      expect(await rows()).toEqual([rowOf(record(1, 5))]);
+    });
+
     test("ten thousand records in one delivery are all there, and can be changed and deleted", async () => {
       const records = Array.from({ length: 10_000 }, (_, n) =>
         record(n, 1 + Math.floor(n / 1_000)),

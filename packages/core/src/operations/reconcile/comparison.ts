@@ -87,7 +87,7 @@ export class Comparison {
     const store = await this.#store();
     // Taken first: what is changed while rows are read then has another fingerprint the next time.
     const prints =
-      store.hasFingerprints === true && !this.projection.isCounted
+      store.hasFingerprints === true
         ? await store.fingerprint?.(this.scope, collection, bucketSize)
         : undefined;
     if (prints === undefined)
@@ -111,8 +111,9 @@ export class Comparison {
     if (this.printed === undefined || this.printed.bucketSize > bucketSize) return undefined;
     const { digests, changed, changedRows } = unchangedSince(this.printed, bucketSize, prints);
     const rows = prints.reduce((sum, { count }) => sum + count, 0);
-    const isOfNoRow = changed.some((bucket) => bucket < 0);
-    if (isOfNoRow || changedRows > rows * CHANGED_SHARE_MAX) return undefined;
+    // Rows that records share are of no range that could be read anew by itself.
+    const isWhole = changed.some((bucket) => bucket < 0 || this.projection.isCounted);
+    if (isWhole || changedRows > rows * CHANGED_SHARE_MAX) return undefined;
     const sums = new BucketSums(bucketSize);
     for (const range of this.#rangesOf(changed)) {
       for await (const { sequence, hash } of this.#stored(range))

@@ -85,6 +85,27 @@ test("remembered sums find a hidden change as sums made anew do", async () => {
   expect(projection?.kinds).toEqual({ missing: 1, extra: 0, stale: 0, altered: 0 });
 });
 
+test("a summary that was changed by hand after a comparison is found altered by the next, and built anew", async () => {
+  const { custody, directory } = installation;
+  await putAttempts(0, 5);
+  await custody.catchUp(scope);
+  const summary = async (options: { readonly repair?: boolean } = {}) => {
+    const { projections } = await custody.reconcile(scope, { roles: ["relational"], ...options });
+    const found = projections.find(({ name }) => name === "sample/attempts_by_model");
+    return { kinds: found?.kinds, repaired: found?.repaired };
+  };
+  const none = { missing: 0, extra: 0, stale: 0, altered: 0 };
+  expect(await summary()).toEqual({ kinds: none, repaired: 0 });
+  const path = join(directory, "tenants", scope.tenant, "relational.sqlite");
+  const database = new DatabaseSync(path);
+  const groups = "sample__attempts_by_model__g1_groups";
+  expect(database.prepare(`UPDATE "${groups}" SET records = 7`).run().changes).toBe(1);
+  database.close();
+  expect(await summary()).toEqual({ kinds: { ...none, altered: 1 }, repaired: 0 });
+  expect(await summary({ repair: true })).toEqual({ kinds: { ...none, altered: 1 }, repaired: 1 });
+  expect(await summary()).toEqual({ kinds: none, repaired: 0 });
+});
+
 test("an older version is taken out of remembered sums, a deleted record altogether", async () => {
   const { custody } = installation;
   for (let at = 0; at < 30; at += 1)
