@@ -23,6 +23,7 @@ import type { ReconcileResult } from "./reconcile-bench.ts";
 import { summarise } from "./report.ts";
 import type { BenchResult, Side } from "./report.ts";
 import { printReport } from "./report-table.ts";
+import { RECONCILE_PARTS } from "./run-request.ts";
 
 const PARTS = ["durable", "relaxed", "custody", "commits", "reads"] as const;
 type Part = (typeof PARTS)[number];
@@ -87,7 +88,10 @@ type AnyResult = BenchResult | EnginesResult | IndependenceResult | ReconcileRes
 
 function measured(): Promise<AnyResult> {
   if (options.backup) return measureBackup({ records, seed, rounds, directory: root, say });
-  if (options.reconcile) return measureReconcile({ records, seed, directory: root, say });
+  if (options.reconcile) {
+    const parts = options.only?.split(",") ?? RECONCILE_PARTS;
+    return measureReconcile({ records, seed, parts, directory: root, say });
+  }
   if (options.independence) return measureStopped();
   return options.engines ? measureServers() : measure();
 }

@@ -7,46 +7,63 @@ import { initCustody, openCustody } from "@custody/server/compose";
 
 import { commitAll } from "./commit-all.ts";
 import { SCOPE } from "./custody-scope.ts";
-import { answer, runRequest } from "./run-request.ts";
+import { hideChanges } from "./hidden-changes.ts";
+import { TreeSampler } from "./process-tree.ts";
+import { answer, reconcileParts, runRequest } from "./run-request.ts";
 
 const { input, directory } = runRequest();
+const parts = reconcileParts();
 const place = { dataDirectory: join(directory, "data"), keyFile: join(directory, "root.key") };
 await initCustody(place);
-const custody = await openCustody(place);
+let custody = await openCustody(place);
 const committed = await commitAll(custody, input);
 await custody.catchUp(SCOPE);
 process.send?.({ phase: "caught up" });
 
-/** Seconds, processor seconds (without those of child processes) and differences of one comparison. */
-async function compare(options: Parameters<typeof custody.reconcile>[1] = {}): Promise<{
-  readonly seconds: number;
-  readonly cpuSeconds: number;
-  readonly differences: number;
-}> {
-  const cpuBefore = process.cpuUsage();
+/** What one comparison took of this process and its children, and what it found. */
+async function compare(
+  name: string,
+  options: Parameters<typeof custody.reconcile>[1] = {},
+): Promise<Readonly<Record<string, number>>> {
+  const sampler = new TreeSampler(process.pid);
+  const cpuBefore = sampler.usage().cpuSeconds;
   const begun = performance.now();
   const { projections } = await custody.reconcile(SCOPE, options);
   const seconds = (performance.now() - begun) / 1_000;
-  const { user, system } = process.cpuUsage(cpuBefore);
-  const cpuSeconds = (user + system) / 1_000_000;
-  return {
+  sampler.stop();
+  const { cpuSeconds, peakBytes, peakSharedOnceBytes } = sampler.usage();
+  const compared = {
     seconds,
-    cpuSeconds,
+    cpuSeconds: cpuSeconds - cpuBefore,
+    peakBytes,
+    peakSharedOnceBytes,
     differences: projections.reduce((sum, one) => sum + one.differences, 0),
+    repaired: projections.reduce((sum, one) => sum + one.repaired, 0),
   };
+  process.send?.({ phase: name, ...compared });
+  return compared;
 }
 
-const first = await compare();
-process.send?.({ phase: "compared first", ...first });
-const again = await compare();
-process.send?.({ phase: "compared again", ...again });
-const byRole: Record<string, number> = {};
-for (const role of PROJECTED_ROLES) {
-  const { seconds } = await compare({ roles: [role] });
-  byRole[role] = seconds;
-  process.send?.({ phase: `compared ${role}`, seconds });
+const compared: Record<string, Readonly<Record<string, number>>> = {};
+const measure = async (
+  name: string,
+  options: Parameters<typeof custody.reconcile>[1] = {},
+): Promise<void> => {
+  compared[name] = await compare(name, options);
+};
+
+await measure("first");
+await measure("again, nothing changed");
+if (parts.includes("roles"))
+  for (const role of PROJECTED_ROLES) await measure(`again, ${role} alone`, { roles: [role] });
+if (parts.includes("hidden")) {
+  await custody[Symbol.asyncDispose]();
+  await hideChanges(place.dataDirectory);
+  custody = await openCustody(place);
+  await measure("with 17 hidden changes");
+  await measure("repaired", { repair: true });
+  await measure("after the repair");
 }
-const deep = await compare({ deep: true });
-process.send?.({ phase: "compared deep", ...deep });
+if (parts.includes("deep")) await measure("deep", { deep: true });
 await custody[Symbol.asyncDispose]();
-answer({ records: committed, first, again, byRole, deep });
+answer({ records: committed, compared });

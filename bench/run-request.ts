@@ -19,7 +19,12 @@ export interface RunRequest {
   readonly stopped?: StoppedStore;
   /** What is backed up how often. */
   readonly backup?: BackupRequest;
+  /** Which comparisons are made besides the first and the repeated one; default all. */
+  readonly reconcile?: readonly string[];
 }
+
+/** Comparisons that can be left out: store by store, with hidden changes, deep. */
+export const RECONCILE_PARTS: readonly string[] = ["roles", "hidden", "deep"];
 
 /** Rounds of a child that measures backups. */
 export interface BackupRequest {
@@ -84,6 +89,11 @@ export function backupRequest(): RunRequest & BackupRequest {
   const request = runRequest();
   if (request.backup === undefined) throw new Error("no rounds of backups were named");
   return { ...request, ...request.backup };
+}
+
+/** The comparisons that a child makes besides the first and the repeated one. */
+export function reconcileParts(): readonly string[] {
+  return runRequest().reconcile ?? RECONCILE_PARTS;
 }
 
 /** Sends the answer to the parent and lets the process end. */
