@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { join } from "node:path";
 
 import { defaultClientConditions, defaultServerConditions } from "vite";
 import { configDefaults, defineConfig, type ViteUserConfig } from "vitest/config";
@@ -25,6 +26,8 @@ const config: ViteUserConfig = defineConfig({
     maxWorkers: isEnginesAsked ? 1 : Math.max(2, availableParallelism() - 1),
     // Worker threads and type-stripped children of a test inherit these from `process.execArgv`.
     execArgv: ["--conditions=source", "--disable-warning=ExperimentalWarning"],
+    // Threads and processes that tests start load some hundred modules each: compiled once, they start in half the time.
+    env: { NODE_COMPILE_CACHE: join(import.meta.dirname, "node_modules/.cache/node-compile") },
     testTimeout: 20_000,
     hookTimeout: 20_000,
     coverage: {

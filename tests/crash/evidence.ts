@@ -11,6 +11,9 @@ export const scope: Scope = {
 /** The type of the records that crash tests write; it is held in every role. */
 export const EVIDENCE = "redteam/session_evidence";
 
+/** How many records each run of the program adds that is killed while it makes backups. */
+export const RECORDS_PER_ROUND = 10;
+
 /** The id of a numbered record. */
 export function evidenceId(number: number): string {
   return `r${String(number).padStart(7, "0")}`;

@@ -122,13 +122,13 @@ export function describeKill(makeEngines: MakeEngines): void {
 
     test("in the middle of an import: nothing of the file is there, and importing it again brings all of it", async () => {
       const file = join(root, "run.report.jsonl");
-      await writeFile(file, garakFile("run", 30_000, 200));
+      await writeFile(file, garakFile("run", 16_000, 400));
       const importing = `
       import { createReadStream } from "node:fs";
       let told = 0;
       await custody.import(scope, () => createReadStream(${JSON.stringify(file)}), {
         name: "run.report.jsonl",
-        onProgress: ({ rows }) => { if (rows >= 10_000 && told++ < 3) console.log(rows); },
+        onProgress: ({ rows }) => { if (rows >= 8_000 && told++ < 3) console.log(rows); },
       });`;
       await killAfter(importing, 2);
       {
@@ -142,7 +142,7 @@ export function describeKill(makeEngines: MakeEngines): void {
         name: "run.report.jsonl",
       });
       expect(report.types["redteam/session_evidence"]).toEqual({
-        accepted: 30_000,
+        accepted: 16_000,
         duplicates: 0,
         rejected: 0,
       });

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -50,15 +50,29 @@ export type Run = (words: readonly string[], options?: RunOptions) => Promise<En
 
 /** What an installation answers to every question, but for how far its journal goes. */
 export async function answersOf(run: Run): Promise<readonly string[]> {
-  const input = JSON.stringify(QUESTIONS.map((question) => [...question, "--json"]));
+  const { answers } = await askAll(run, []);
+  return answers;
+}
+
+/** Asks every question, and then runs further commands in the same process; answers what those printed. */
+async function askAll(
+  run: Run,
+  further: readonly (readonly string[])[],
+): Promise<{ readonly answers: readonly string[]; readonly printed: readonly string[] }> {
+  const commands = [...QUESTIONS, ...further];
+  const input = JSON.stringify(commands.map((command) => [...command, "--json"]));
   const asked = await run([], { program: QUESTIONS_PROGRAM, input });
   expect(asked).toMatchObject({ exitCode: 0, errors: "" });
-  const answers = JSON.parse(asked.output) as readonly Ended[];
-  return QUESTIONS.map((question, index) => {
-    const { exitCode, output = "", errors } = answers[index] ?? {};
-    expect({ question, exitCode, errors }).toEqual({ question, exitCode: 0, errors: "" });
-    return question[0] === "search" ? foundBy(output) : sameOnAll(output);
+  const ended = JSON.parse(asked.output) as readonly Ended[];
+  const printed = commands.map((command, index) => {
+    const { exitCode, output = "", errors } = ended[index] ?? {};
+    expect({ command, exitCode, errors }).toEqual({ command, exitCode: 0, errors: "" });
+    return command[0] === "search" ? foundBy(output) : sameOnAll(output);
   });
+  return {
+    answers: printed.slice(0, QUESTIONS.length),
+    printed: printed.slice(QUESTIONS.length),
+  };
 }
 
 const QUESTIONS_PROGRAM = fileURLToPath(new URL("./questions-program.ts", import.meta.url));
@@ -81,20 +95,12 @@ function foundBy(output: string): string {
   return JSON.stringify({ total, facets, ids });
 }
 
-/** The original file that was imported, as the blob store has it. */
-async function originalOf(run: Run, directory: string): Promise<Buffer> {
-  const { output } = await run([
-    "find",
-    "custody/source_files",
-    "--json",
-    "--where",
-    "bytes>500000",
-  ]);
-  const { blob } = JSON.parse(output) as { blob: string };
-  await mkdir(directory, { recursive: true });
-  const file = join(directory, "original.jsonl");
-  await run(["blob", "get", blob, "-o", file]);
-  return readFile(file);
+/** The name of the original file that was imported, among the answers to all questions. */
+function originalIn(answers: readonly string[]): string {
+  const asked = QUESTIONS.findIndex(([, type]) => type === "custody/source_files");
+  const files = (answers[asked] ?? "").trimEnd().split("\n");
+  const blobs = files.map((line) => JSON.parse(line) as { blob: string; bytes: number });
+  return blobs.find(({ bytes }) => bytes > 500_000)?.blob ?? "no file of the report";
 }
 
 /** Where a test restores to, beside the installation it has. */
@@ -148,11 +154,23 @@ export function besides(
   };
 }
 
-/** Expects a restored place to be whole: its journal, its stores, and the original file. */
-export async function expectWhole({ run, data }: Restored): Promise<void> {
-  const verified = await run(["verify", "--all-tenants", "--json"]);
-  expect(JSON.parse(verified.output)).toMatchObject({ ok: true });
-  const reconciled = await run(["reconcile", "--json"]);
-  expect(JSON.parse(reconciled.output)).toMatchObject({ ok: true });
-  expect(await originalOf(run, `${data}-files`)).toEqual(await readFile(REPORT));
+/**
+ * Expects a restored place to answer every question as the installation did that was backed up, and to be
+ * whole: its journal, its stores, and the original file.
+ */
+export async function expectWhole(
+  { run, data }: Restored,
+  expected: readonly string[],
+): Promise<void> {
+  const file = `${data}-original.jsonl`;
+  const { answers, printed } = await askAll(run, [
+    ["verify", "--all-tenants"],
+    ["reconcile"],
+    ["blob", "get", originalIn(expected), "-o", file],
+  ]);
+  expect(answers).toEqual(expected);
+  const [verified = "", reconciled = ""] = printed;
+  expect(JSON.parse(verified)).toMatchObject({ ok: true });
+  expect(JSON.parse(reconciled)).toMatchObject({ ok: true });
+  expect(await readFile(file)).toEqual(await readFile(REPORT));
 }

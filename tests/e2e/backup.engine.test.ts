@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from "vitest";
+import { onTestFinished, test } from "vitest";
 
 import { roleVariables } from "../../testbed/role-urls.ts";
 import { answersOf, besides, expectWhole, HITS, REPORT } from "./backup-suite.ts";
@@ -18,16 +18,14 @@ describeOnServers(() => {
 
       const embedded = besides(custody, "embedded");
       await embedded.restore("latest", "--beside", "--repository", "backups");
-      expect(await answersOf(embedded.run)).toEqual(answers);
-      await expectWhole(embedded);
+      await expectWhole(embedded, answers);
 
       await embedded.run(["keys", "backup", "--to", "embedded-keys"]);
       await embedded.run(["backup", "create", "--repository", "embedded-backups"]);
       const servers = besides(custody, "servers", roleVariables(freshUrls(onTestFinished)));
       const words = ["--repository", "embedded-backups", "--key-backup", "embedded-keys"];
       await servers.restore("latest", "--ignore-live", ...words);
-      expect(await answersOf(servers.run)).toEqual(answers);
-      await expectWhole(servers);
+      await expectWhole(servers, answers);
     },
   );
 });

@@ -63,8 +63,11 @@ export function example(name: string): string {
 export type OnEnd = (end: () => Promise<void>, timeoutMs?: number) => void;
 
 /** Makes an installation on embedded engines. */
-export async function makeInstallation(onEnd: OnEnd = onTestFinished): Promise<Installation> {
-  const program = await makeProgram(onEnd, {});
+export async function makeInstallation(
+  onEnd: OnEnd = onTestFinished,
+  variables: Readonly<Record<string, string>> = {},
+): Promise<Installation> {
+  const program = await makeProgram(onEnd, variables);
   return { ...program, ...damagesToFiles(program.data) };
 }
 
@@ -80,6 +83,7 @@ export async function makeProgram(
   const environment = {
     PATH: process.env["PATH"] ?? "",
     HOME: directory,
+    NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? "",
     CUSTODY_DATA: data,
     CUSTODY_KEY_FILE: keyFile,
     ...variables,
@@ -146,7 +150,7 @@ function damagesToFiles(data: string): Damages {
 }
 
 /** Waits until a file is there. */
-export async function untilExists(path: string): Promise<void> {
+async function untilExists(path: string): Promise<void> {
   await until(path, async () => {
     await access(path);
     return true;

@@ -1,10 +1,8 @@
-import { onTestFinished } from "vitest";
-
 import { describeChanging } from "./changing-suite.ts";
 import { describeOnServers, makeServerInstallation } from "./on-servers.ts";
 import { describeReading } from "./reading-suite.ts";
 
 describeOnServers(() => {
   describeReading(makeServerInstallation);
-  describeChanging(() => makeServerInstallation(onTestFinished));
+  describeChanging(makeServerInstallation);
 });
