@@ -7,7 +7,7 @@ import { restoreKeys } from "@custody/core/keys/key-backup-restore";
 import { openLocalKeyService } from "@custody/core/keys/local-key-service";
 import { TypeRegistry } from "@custody/core/records/type-registry";
 import { PACKS } from "@custody/packs/catalogue";
-import { ensureDataDirectory } from "@custody/server/data-directory";
+import { ensureDataDirectory, noteRestoreBegun } from "@custody/server/data-directory";
 import { nodeRuntime } from "@custody/server/node-runtime";
 import { openPlace } from "@custody/server/open-place";
 import { openStores } from "@custody/server/open-stores";
@@ -34,7 +34,7 @@ export async function restoreKilled(
   const { dataDirectory: directory, keyFile, engines } = into;
   const runtime = nodeRuntime();
   const { random, clock } = runtime;
-  ensureDataDirectory(directory, clock());
+  ensureDataDirectory(directory, clock(), "backup latest");
   using _lock = lockDirectory(directory, { pid: process.pid, since: clock(), command: "" });
   if (!existsSync(keyFile)) {
     await using place = await openPlace(keyBackup, { mustExist: true });
@@ -58,5 +58,8 @@ export async function restoreKilled(
     runtime,
     isSealed: true,
   };
-  await restoreBackup(await openBackup(repository, "latest"), target, { to: "latest" });
+  await restoreBackup(await openBackup(repository, "latest"), target, {
+    to: "latest",
+    onBegun: () => noteRestoreBegun(directory),
+  });
 }

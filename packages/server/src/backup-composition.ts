@@ -22,7 +22,7 @@ import { PACKS } from "@custody/packs/catalogue";
 import { lockDirectory } from "@custody/stores/drivers/directory-lock";
 import type { DirectoryLock } from "@custody/stores/drivers/directory-lock";
 
-import { requireDataDirectory } from "./data-directory.ts";
+import { ensureDataDirectory, noteRestoreBegun, requireDataDirectory } from "./data-directory.ts";
 import { keyBackupOptions, restoreKeys } from "./key-operations.ts";
 import type { TypedSecret } from "./key-operations.ts";
 import { nodeRuntime } from "./node-runtime.ts";
@@ -77,6 +77,7 @@ export async function restoreInstallation(
   const { from, backupId, into, keys: keysFrom, live } = options;
   if (keysFrom !== undefined) {
     const { url, secret, isCopy } = keysFrom;
+    ensureDataDirectory(into.dataDirectory, nodeRuntime().clock(), `backup ${backupId}`);
     await restoreKeys(into, { url, secret, isCopy });
   }
   await using target = await openParts(into);
@@ -89,6 +90,7 @@ export async function restoreInstallation(
   const alive = left && { journal: await left.stores.journal(), blob: await left.stores.blob() };
   return await restoreBackup(source, await targetOf({ keys, stores }), {
     ...chosen(options),
+    onBegun: () => noteRestoreBegun(into.dataDirectory),
     ...(await newestOf(repository, source.manifest.backupId)),
     ...(alive === undefined ? {} : { live: alive }),
   });

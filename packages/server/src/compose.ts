@@ -12,7 +12,11 @@ import { openSource } from "@custody/packs/reading/source";
 import { lockDirectory } from "@custody/stores/drivers/directory-lock";
 
 export { makeScratchPlace, restoreInstallation } from "./backup-composition.ts";
-import { createDataDirectory, requireDataDirectory } from "./data-directory.ts";
+import {
+  createDataDirectory,
+  requireDataDirectory,
+  requireNotRestoring,
+} from "./data-directory.ts";
 import { StoreGuards } from "./guard/store-guards.ts";
 import { keyBackupOptions } from "./key-operations.ts";
 import { nodeRuntime } from "./node-runtime.ts";
@@ -83,7 +87,7 @@ export async function openCustody(options: OpenCustodyOptions): Promise<Custody>
     onProjected,
     onNotice,
   } = options;
-  requireDataDirectory(dataDirectory);
+  requireNotRestoring(requireDataDirectory(dataDirectory));
   const runtime = nodeRuntime(dataDirectory);
   const command = process.argv
     .slice(1, 3)

@@ -16,10 +16,17 @@ export interface DataDirectory {
   readonly isSigned?: boolean;
   /** Where the journal and the blobs were when it was first opened, in words for people. */
   readonly truth?: { readonly journal: string; readonly blobs: string };
+  /** What is to be restored into it, in words, until the journal itself says that a restore is under way. */
+  readonly restoring?: string;
 }
 
-/** Marks a directory as a data directory. @throws CoreError `conflict` when it is one already. */
-export function createDataDirectory(directory: string, now: number): void {
+/**
+ * Marks a directory as a data directory.
+ *
+ * @param restoring what is restored into it: it is refused until that has begun.
+ * @throws CoreError `conflict` when it is one already.
+ */
+export function createDataDirectory(directory: string, now: number, restoring?: string): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   if (readMarker(directory) !== undefined) {
     throw new CoreError(
@@ -27,14 +34,39 @@ export function createDataDirectory(directory: string, now: number): void {
       `${directory} is a data directory already; use it, or choose another`,
     );
   }
-  const marker: DataDirectory = { format: FORMAT, createdAt: new Date(now).toISOString() };
-  writeFileSync(markerFile(directory), `${JSON.stringify(marker)}\n`, { flag: "wx" });
+  const marker: DataDirectory = {
+    format: FORMAT,
+    createdAt: new Date(now).toISOString(),
+    ...(restoring === undefined ? {} : { restoring }),
+  };
+  writeFileSync(markerFile(directory), `${JSON.stringify(marker)}\n`, { flag: "wx", flush: true });
 }
 
-/** Marks a directory as a data directory unless it is one. */
-export function ensureDataDirectory(directory: string, now: number): void {
-  if (readMarker(directory) === undefined) createDataDirectory(directory, now);
+/** Marks a directory as a data directory unless it is one; see {@link createDataDirectory}. */
+export function ensureDataDirectory(directory: string, now: number, restoring?: string): void {
+  if (readMarker(directory) === undefined) createDataDirectory(directory, now, restoring);
   else requireDataDirectory(directory);
+}
+
+/** Says that a restore has begun: from now on the journal itself tells of it. */
+export function noteRestoreBegun(directory: string): void {
+  const { restoring, ...marker } = requireDataDirectory(directory);
+  if (restoring !== undefined) rewriteDataDirectory(directory, marker);
+}
+
+/**
+ * Refuses a directory that was made for a restore of which nothing but keys has come yet: opened, it
+ * would be a new and empty installation.
+ *
+ * @throws CoreError `failed` that says which restore to repeat.
+ */
+export function requireNotRestoring({ restoring }: DataDirectory): void {
+  if (restoring === undefined) return;
+  throw new CoreError(
+    "failed",
+    `this place holds a half-finished restore of ${restoring}: ` +
+      "repeat the same `custody backup restore`, which goes on where it was, or empty the place",
+  );
 }
 
 /**

@@ -35,6 +35,8 @@ export interface RestoreOptions {
   readonly newest?: RestoreSource;
   /** The installation that is left, where it can still be read: it knows the latest of them. */
   readonly live?: LiveJournal;
+  /** Told when the place has been found fit and says of itself that a restore is under way. */
+  readonly onBegun?: () => void;
   readonly onProgress?: (progress: RestoreProgress) => void;
   readonly signal?: AbortSignal;
 }
@@ -91,6 +93,7 @@ export async function restoreBackup(
   for (const tenant of tenantsToRestore(source, options))
     cuts.set(tenant, await cutOf(source, options, tenant));
   const marker = await begin(source, target, options);
+  options.onBegun?.();
   const restore: Restore = {
     source,
     target,
