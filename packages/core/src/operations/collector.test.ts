@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 
+import type { BlobStore } from "@custody/stores/blob/port";
 import { StoreError } from "@custody/stores/errors";
+import type { JournalStore } from "@custody/stores/relational/journal";
 
 import { INTENT_LEASE_MS } from "../journal/line-store.ts";
 import type { Stores } from "../stores.ts";
@@ -82,3 +84,39 @@ test("segments that a compaction has dropped and not removed are removed at once
   expect((await installation.custody.verify(scope)).fault).toBeUndefined();
   expect(await intentsOf(installation)).toEqual([]);
 });
+
+test("a writer that slept for longer than its lease takes away the file it writes late, and says so", async () => {
+  await installation[Symbol.asyncDispose]();
+  let isAsleep = true;
+  installation = await openInstallation({
+    wrapStores: (stores) => ({
+      ...stores,
+      blob: async () => {
+        const blob = await stores.blob();
+        const put: BlobStore["put"] = async (...args) => {
+          if (isAsleep) await collectMeanwhile(await stores.journal(), installation.clock);
+          isAsleep = false;
+          return await blob.put(...args);
+        };
+        return { ...blob, put };
+      },
+    }),
+  });
+  const words = Array.from({ length: 4_000 }, (_, word) => `word ${word}`).join(" ");
+  const put = [{ fields: { ...attempt("r1"), prompt: words } }];
+  const commit = () => installation.custody.commit(scope, [{ type: "sample/attempts", put }]);
+  await expect(commit()).rejects.toMatchObject({ name: "StoreError", code: "unavailable" });
+  expect(await filesOf(installation)).toEqual([]);
+  await commit();
+  expect(await filesOf(installation)).toHaveLength(1);
+});
+
+/** A day passes, and a collector takes what it finds. */
+async function collectMeanwhile(journal: JournalStore, clock: { nowMs: number }): Promise<void> {
+  clock.nowMs += INTENT_LEASE_MS + 1;
+  const taken = await journal.takeExpiredIntents(scope, clock.nowMs, 10);
+  await journal.dropIntents(
+    scope,
+    taken.map(({ segmentId }) => segmentId),
+  );
+}
