@@ -95,7 +95,9 @@ export class LineStore {
    */
   async #keepIntent(scope: Scope, { segmentId, blobKey }: SegmentRow): Promise<void> {
     const { journal, blob, runtime } = this.#parts;
-    if (await journal.renewIntents(scope, [segmentId], runtime.clock() + INTENT_LEASE_MS)) return;
+    const until = runtime.clock() + INTENT_LEASE_MS;
+    // Where the answer is lost the file goes as well: whoever tries again writes another.
+    if (await journal.renewIntents(scope, [segmentId], until).catch(() => false)) return;
     await blob.delete(scope, blobKey);
     throw new StoreError(
       "unavailable",

@@ -14,7 +14,7 @@ import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import type { ProjectedRole } from "../stores.ts";
-import type { EngineTurns } from "./engine-turns.ts";
+import type { Turns } from "./turns.ts";
 import { bindHash, bindRow, ownerFactor } from "./owner-digest.ts";
 import type { OwnedCollection, OwnerList } from "./owner-list.ts";
 import { compileOwner, tenantScope } from "./owner-scope.ts";
@@ -32,7 +32,7 @@ export interface OwnedStoreParts {
   readonly owners: OwnerList;
   readonly journal: JournalStore;
   /** Lets one owner's file be written at a time by each engine: each that is open takes memory. */
-  readonly turns: EngineTurns;
+  readonly turns: Turns;
 }
 
 type AnyCollection = Collection<unknown>;

@@ -9,7 +9,7 @@ import type { TypeRegistry } from "../records/type-registry.ts";
 import type { Runtime } from "../runtime.ts";
 import type { ProjectedRole, Stores } from "../stores.ts";
 import type { DeliverySource } from "./delivery-source.ts";
-import { EngineTurns } from "./engine-turns.ts";
+import { Turns } from "./turns.ts";
 import { OwnedStore } from "./owned-store.ts";
 import type { OwnerList } from "./owner-list.ts";
 import { tenantScope } from "./owner-scope.ts";
@@ -23,7 +23,7 @@ import {
   writeGenerations,
 } from "./generations.ts";
 import type { GenerationState } from "./generations.ts";
-import { planProjections, projectionLabel } from "./projections.ts";
+import { buildKey, planKey, planProjections, projectionLabel } from "./projections.ts";
 import type { Projection, ProjectionPlan } from "./projections.ts";
 import { Projector } from "./projector.ts";
 
@@ -59,7 +59,10 @@ export class ProjectionRunner {
   readonly #background = new Set<Promise<void>>();
   /** Projections being followed, by tenant, role and name; true when one more round is wanted. */
   readonly #wanted = new Map<string, boolean>();
-  readonly #turns = new EngineTurns();
+  /** For engines whose files are written one after another. */
+  readonly #turns = new Turns();
+  /** For builds of one projection: what is recorded of them is read, changed and written. */
+  readonly #builds = new Turns();
   /** Projections whose files were set aside, by tenant, role and name, until they are filled again. */
   readonly #emptied = new Set<string>();
 
@@ -143,7 +146,7 @@ export class ProjectionRunner {
     const plans = this.plans(scope, { roles: [role] });
     this.#inBackground(this.#patiently(first));
     for (const plan of plans) {
-      this.#emptied.add(wantedKey(scope, plan));
+      this.#emptied.add(planKey(scope, plan));
       this.#wake(scope, plan);
     }
     for (const [key, projector] of this.#projectors) {
@@ -156,7 +159,7 @@ export class ProjectionRunner {
 
   #wake(scope: Scope, plan: ProjectionPlan): void {
     const endless = { ...scope, deadline: Number.POSITIVE_INFINITY };
-    const key = wantedKey(scope, plan);
+    const key = planKey(scope, plan);
     const isUnderWay = this.#wanted.has(key);
     this.#wanted.set(key, isUnderWay);
     // Commits that come while a projection is being followed are seen by one more round, not by one each.
@@ -209,12 +212,14 @@ export class ProjectionRunner {
   ): Promise<readonly ProjectionPlan[]> {
     const plans = this.plans(scope, choice);
     for (const plan of plans) {
-      const before = await this.#generations(scope, plan);
-      await this.#requireToday(scope, plan, before.active.fingerprint);
-      await writeGenerations(this.#parts.journal, scope, plan, beginRebuild(before, plan));
-      await onBegun?.();
-      await this.#finishBuild(scope, plan);
-      await this.#dropPrevious(scope, plan);
+      await this.#builds.run(planKey(scope, plan), async () => {
+        const before = await this.#generations(scope, plan);
+        await this.#requireToday(scope, plan, before.active.fingerprint);
+        await writeGenerations(this.#parts.journal, scope, plan, beginRebuild(before, plan));
+        await onBegun?.();
+        await this.#finishBuild(scope, plan);
+        await this.#dropPrevious(scope, plan);
+      });
     }
     return plans;
   }
@@ -254,16 +259,20 @@ export class ProjectionRunner {
     if ((await this.#parts.journal.lastSequence(scope, plan.types)) === 0) return;
     const projector = await this.active(scope, plan);
     await this.#requireToday(scope, plan, projector.projection.fingerprint);
-    const isEmptied = this.#emptied.has(wantedKey(scope, plan));
+    const isEmptied = this.#emptied.has(planKey(scope, plan));
     // An empty store may have taken the place of the one that the journal remembers as made ready.
     if (isEmptied || (plan.role === "analytics" && (await projector.checkpoint()) === 0)) {
       await this.#prepareFirst(scope, projector.projection);
     }
     await projector.catchUp();
     const state = await this.#generations(scope, plan);
-    if (state.building !== undefined) await this.#finishBuild(scope, plan);
-    if (state.obsolete !== undefined) await this.#dropObsolete(scope, plan);
-    if (isEmptied) this.#emptied.delete(wantedKey(scope, plan));
+    const { building, obsolete } = state;
+    if (building !== undefined || obsolete !== undefined)
+      await this.#builds.run(planKey(scope, plan), async () => {
+        if (building !== undefined) await this.#finishBuild(scope, plan);
+        if (obsolete !== undefined) await this.#dropObsolete(scope, plan);
+      });
+    if (isEmptied) this.#emptied.delete(planKey(scope, plan));
   }
 
   async #finishBuild(scope: Scope, plan: ProjectionPlan): Promise<void> {
@@ -285,7 +294,7 @@ export class ProjectionRunner {
     const previous = projectionAt(plan, state.previous);
     const store = await this.store(previous);
     await store.discard(tenantScope(scope), previous.collection);
-    this.#projectors.delete(projectorKey(scope, previous));
+    this.#projectors.delete(buildKey(scope, previous));
     const { previous: _, ...rest } = state;
     await writeGenerations(this.#parts.journal, scope, plan, rest);
   }
@@ -297,7 +306,7 @@ export class ProjectionRunner {
     for (const generation of obsolete) {
       const old = projectionAt(plan, generation);
       await (await this.store(old)).discard(tenantScope(scope), old.collection);
-      this.#projectors.delete(projectorKey(scope, old));
+      this.#projectors.delete(buildKey(scope, old));
     }
     await writeGenerations(this.#parts.journal, scope, plan, state);
   }
@@ -343,7 +352,7 @@ export class ProjectionRunner {
   }
 
   #projector(scope: Scope, projection: Projection): Promise<Projector> {
-    const key = projectorKey(scope, projection);
+    const key = buildKey(scope, projection);
     const known = this.#projectors.get(key);
     if (known !== undefined) return known;
     const made = this.#makeProjector(scope, projection);
@@ -388,12 +397,4 @@ export class ProjectionRunner {
     const turns = this.#turns;
     return new OwnedStore({ store, role, owner, isShared: isCounted, owners, journal, turns });
   }
-}
-
-function wantedKey(scope: Scope, { role, name }: ProjectionPlan): string {
-  return `${scope.tenant} ${role} ${name}`;
-}
-
-function projectorKey(scope: Scope, projection: Projection): string {
-  return `${scope.tenant}/${projectionLabel(projection)}/${projection.collection.generation}`;
 }

@@ -1,6 +1,7 @@
 import type { SummaryDeclaration } from "@custody/contract/summary";
 import { SYSTEM_TENANT } from "@custody/contract/ids";
 import type { Collection } from "@custody/stores/projected-store";
+import type { Scope } from "@custody/stores/scope";
 
 import { fingerprint } from "../records/compiled-type.ts";
 import type { CompiledType } from "../records/compiled-type.ts";
@@ -140,4 +141,14 @@ function byRole(left: ProjectionPlan, right: ProjectionPlan): number {
 /** Names a projection for people and for state: `document redteam/session_evidence`. */
 export function projectionLabel(plan: Pick<ProjectionPlan, "role" | "name">): string {
   return plan.role === "graph" ? "graph" : `${plan.role} ${plan.name}`;
+}
+
+/** Names a projection of a tenant, whatever its build. */
+export function planKey(scope: Scope, { role, name }: ProjectionPlan): string {
+  return `${scope.tenant} ${role} ${name}`;
+}
+
+/** Names one build of a projection of a tenant. */
+export function buildKey(scope: Scope, projection: Projection): string {
+  return `${scope.tenant}/${projectionLabel(projection)}/${projection.collection.generation}`;
 }

@@ -222,6 +222,25 @@ test("a store that is away after a second refusal was written down takes back ne
   expect((await custody.reconcile(scope)).ok).toBe(true);
 });
 
+test("two replays at once leave one build, and what is refused again is still listed", async () => {
+  watch.fault = ({ batches }) =>
+    batches.some(({ ids }) => ids.includes("a2"))
+      ? new StoreError("refused", "refused, says the test")
+      : undefined;
+  const { custody } = installation;
+  for (const id of ["a1", "a2", "a3"]) await put(id);
+  expect(await counted()).toEqual([["aurora", 2]]);
+  await Promise.all(Array.from({ length: 4 }, () => custody.quarantine.replay(scope)));
+  expect(await counted()).toEqual([["aurora", 2]]);
+  expect(await custody.quarantine.list(scope)).toMatchObject([{ collection: SUMMARY, id: "a2" }]);
+  const state = await (
+    await installation.stores.journal()
+  ).state(scope, `projection/relational/${SUMMARY}`);
+  // Four builds, one after another, of which the last answers and no other is left.
+  expect(JSON.parse(state ?? "{}")).toMatchObject({ active: { generation: 5 } });
+  expect(Object.keys(JSON.parse(state ?? "{}") as object)).toEqual(["active"]);
+});
+
 /** The same stores, of which the relational one is watched. */
 function watched(stores: Stores, { seen }: Watch): Stores {
   return {
