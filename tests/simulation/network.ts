@@ -24,6 +24,8 @@ export interface Call<Answer> {
   readonly isWrite: boolean;
   /** Does it, in the store. */
   readonly perform: () => Promise<Answer>;
+  /** Does it once more, long after; as `perform` when left out. */
+  readonly performLate?: () => Promise<unknown>;
   /** What a store that writes in bulk has done when it fails in the midst. */
   readonly performInPart?: (share: number) => void;
   /** Whether a client may send it twice. */
@@ -92,7 +94,9 @@ export class Network {
         }
         const done = call.perform();
         if (fate.repeatMs !== undefined)
-          scheduler.after(fate.repeatMs, `>> ${label}`, () => void call.perform().catch(ignore));
+          scheduler.after(fate.repeatMs, `>> ${label}`, () => {
+            void (call.performLate ?? call.perform)().catch(ignore);
+          });
         done.then((value) => {
           if (fate.isAnswerLost) {
             call.onBroken?.(value);

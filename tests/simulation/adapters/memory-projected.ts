@@ -58,6 +58,8 @@ export class MemoryProjected implements ProjectedStore<unknown> {
   readonly limits = { pageMax: 1_000 };
   readonly #options: MemoryProjectedOptions;
   readonly files: Map<string, Map<string, StoredCollection>> = new Map();
+  /** How often it came back older than it was. */
+  timesOlder = 0;
   /** Told after each delivery that was written. */
   onApplied: ((applied: AppliedDelivery) => void) | undefined;
 
@@ -193,6 +195,7 @@ export class MemoryProjected implements ProjectedStore<unknown> {
         ] as const,
     );
     return () => {
+      this.timesOlder += 1;
       this.files.clear();
       for (const [name, file] of copy) this.files.set(name, file);
     };
