@@ -48,6 +48,32 @@ test("a version that another process had refused by the store is not taken back"
   expect((await custody.reconcile(scope)).ok).toBe(true);
 });
 
+test("a projection that another version begins in the same moment begins its own build beside it", async () => {
+  let isBegun = false;
+  await using installation = await openInstallation({
+    wrapStores: (stores) =>
+      beforeCall(stores, { role: "document", method: "prepare" }, async ({ store, collection }) => {
+        if (isBegun || collection.name !== assets.name) return;
+        isBegun = true;
+        // The same build, with a field more.
+        const placements = { [assets.name]: { indexes: [["risk"], ["owner"]] } };
+        await store.prepare(scope, { ...collection, placements });
+      }),
+  });
+  const { custody } = installation;
+  const fields = { name: "web", owner: "ann", risk: 1 };
+  await custody.commit(scope, [{ type: assets.name, put: [{ fields }] }]);
+  expect((await custody.find(scope, assets.name)).records.map(({ id }) => id)).toEqual(["web"]);
+  expect(isBegun).toBe(true);
+  await custody.catchUp(scope);
+  const journal = await installation.stores.journal();
+  const state: unknown = JSON.parse(
+    (await journal.state(scope, `projection/document/${assets.name}`)) ?? "{}",
+  );
+  expect(state).toMatchObject({ active: { generation: 2 } });
+  expect((await custody.reconcile(scope)).ok).toBe(true);
+});
+
 test.each(["find", "count"] as const)(
   "a read (%s) whose build is dropped before it is asked is answered by the next build",
   async (question) => {
@@ -133,7 +159,10 @@ interface Call {
 /** The same stores; something happens before each call of one method of one role's store. */
 function beforeCall(
   stores: Stores,
-  { role, method }: { readonly role: ProjectedRole; readonly method: "apply" | "find" | "count" },
+  {
+    role,
+    method,
+  }: { readonly role: ProjectedRole; readonly method: "apply" | "find" | "count" | "prepare" },
   step: (call: Call) => Promise<void>,
 ): Stores {
   const watched = (store: object): object =>

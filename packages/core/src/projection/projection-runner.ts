@@ -10,7 +10,7 @@ import type { Runtime } from "../runtime.ts";
 import type { ProjectedRole, Stores } from "../stores.ts";
 import type { DeliverySource } from "./delivery-source.ts";
 import { Turns } from "./turns.ts";
-import { OwnedStore } from "./owned-store.ts";
+import { patiently } from "./patience.ts";
 import type { OwnerList } from "./owner-list.ts";
 import { tenantScope } from "./owner-scope.ts";
 import {
@@ -22,10 +22,11 @@ import {
   switchGenerations,
   writeGenerations,
 } from "./generations.ts";
-import type { GenerationState } from "./generations.ts";
+import type { Generation, GenerationState } from "./generations.ts";
 import { buildKey, planKey, planProjections, projectionLabel } from "./projections.ts";
 import type { Projection, ProjectionPlan } from "./projections.ts";
-import { Projector } from "./projector.ts";
+import { makeProjector, storeOf } from "./make-projector.ts";
+import type { Projector } from "./projector.ts";
 
 export interface ProjectionRunnerParts {
   readonly registry: TypeRegistry;
@@ -48,9 +49,6 @@ export interface ProjectionChoice {
 }
 
 const CLOSING_PATIENCE_MS = 2_000;
-const RETRY_FIRST_MS = 50;
-const RETRY_LAST_MS = 30_000;
-
 /** ProjectionRunner: the projectors of every tenant, started when they are wanted. */
 export class ProjectionRunner {
   readonly #parts: ProjectionRunnerParts;
@@ -90,6 +88,10 @@ export class ProjectionRunner {
 
   /** The projector of the build that answers, made ready. */
   async active(scope: Scope, plan: ProjectionPlan): Promise<Projector> {
+    const { active } = await this.#generations(scope, plan);
+    const projector = await this.#projector(scope, projectionAt(plan, active));
+    if (!(await isRefused(projector))) return projector;
+    await this.#builds.run(planKey(scope, plan), () => this.#beginBeside(scope, plan, active));
     const state = await this.#generations(scope, plan);
     return this.#projector(scope, projectionAt(plan, state.active));
   }
@@ -144,7 +146,7 @@ export class ProjectionRunner {
    */
   restart(scope: Scope, role: ProjectedRole, first: () => Promise<void>): void {
     const plans = this.plans(scope, { roles: [role] });
-    this.#inBackground(this.#patiently(first));
+    this.#inBackground(patiently({ ...this.#parts, signal: this.#abort.signal }, first));
     for (const plan of plans) {
       this.#emptied.add(planKey(scope, plan));
       this.#wake(scope, plan);
@@ -172,32 +174,13 @@ export class ProjectionRunner {
   }
 
   async #followWanted(scope: Scope, plan: ProjectionPlan, key: string): Promise<void> {
+    const parts = { ...this.#parts, signal: this.#abort.signal };
     do {
       this.#wanted.set(key, false);
-      await this.#followOnce(scope, plan);
+      // A projector waits for its store itself; until there is one, and where it is looked up, waiting is done here.
+      await patiently(parts, () => this.#catchUpPlan(scope, plan));
     } while (this.#wanted.get(key) === true && !this.#abort.signal.aborted);
     this.#wanted.delete(key);
-  }
-
-  /** A projector waits for its store itself; until there is one, and where it is looked up, waiting is done here. */
-  #followOnce(scope: Scope, plan: ProjectionPlan): Promise<void> {
-    return this.#patiently(() => this.#catchUpPlan(scope, plan));
-  }
-
-  async #patiently(work: () => Promise<void>): Promise<void> {
-    const { runtime } = this.#parts;
-    const { signal } = this.#abort;
-    let pauseMs = RETRY_FIRST_MS;
-    while (!signal.aborted) {
-      try {
-        return await work();
-      } catch (cause) {
-        // Any other failure is seen in the projector's condition, and waits for the next commit.
-        if (!(cause instanceof StoreError) || !cause.retryable) return;
-        await runtime.sleep(pauseMs * (0.5 + (runtime.random(1)[0] ?? 0) / 512), signal);
-        pauseMs = Math.min(pauseMs * 2, RETRY_LAST_MS);
-      }
-    }
   }
 
   /**
@@ -324,6 +307,23 @@ export class ProjectionRunner {
     return wanted;
   }
 
+  /**
+   * Begins anew where the store holds a build under the same number by another mapping: a process with
+   * another version of the types began it in the same moment, and what it wrote down was overwritten.
+   */
+  async #beginBeside(
+    scope: Scope,
+    plan: ProjectionPlan,
+    { generation }: Generation,
+  ): Promise<void> {
+    const state = await this.#generations(scope, plan);
+    if (state.active.generation !== generation) return;
+    const anew = beginAnew(state, plan);
+    // First, so that a mapping that the engine refuses by itself is told, and nothing is begun.
+    await this.#prepareFirst(scope, projectionAt(plan, anew.active));
+    await writeGenerations(this.#parts.journal, scope, plan, anew);
+  }
+
   /** @throws CoreError `failed` when a build is of later versions of its types than this process has. */
   async #requireToday(scope: Scope, plan: ProjectionPlan, fingerprint: string): Promise<void> {
     if (fingerprint === plan.fingerprint || !(await areSuperseded(this.#parts, scope, plan.types)))
@@ -355,46 +355,30 @@ export class ProjectionRunner {
     const key = buildKey(scope, projection);
     const known = this.#projectors.get(key);
     if (known !== undefined) return known;
-    const made = this.#makeProjector(scope, projection);
+    const made = makeProjector(
+      { ...this.#parts, turns: this.#turns, signal: this.#abort.signal },
+      scope,
+      projection,
+    );
     this.#projectors.set(key, made);
     made.catch(() => this.#projectors.delete(key));
     return made;
   }
 
-  async #makeProjector(scope: Scope, projection: Projection): Promise<Projector> {
-    const { source, journal, runtime, onProgress, onNotice } = this.#parts;
-    const store = await this.store(projection);
-    const own: Scope = {
-      tenant: scope.tenant,
-      actor: "service:projector",
-      deadline: Number.POSITIVE_INFINITY,
-    };
-    return new Projector({
-      scope: own,
-      projection,
-      store,
-      source,
-      journal,
-      runtime,
-      signal: this.#abort.signal,
-      ...(store instanceof OwnedStore
-        ? { underway: () => store.underway(own, projection.collection) }
-        : {}),
-      ...(onProgress === undefined ? {} : { onProgress }),
-      ...(onNotice === undefined ? {} : { onNotice }),
-    });
-  }
-
   /** The store of a projection; where each owner has a file, one that keeps them apart. */
-  async store({
-    role,
-    owner,
-    isCounted,
-  }: Pick<Projection, "role" | "owner" | "isCounted">): Promise<ProjectedStore<unknown>> {
-    const store: ProjectedStore<unknown> = await this.#parts.stores.projected(role);
-    if (owner === undefined) return store;
-    const { owners, journal } = this.#parts;
-    const turns = this.#turns;
-    return new OwnedStore({ store, role, owner, isShared: isCounted, owners, journal, turns });
+  store(
+    projection: Pick<Projection, "role" | "owner" | "isCounted">,
+  ): Promise<ProjectedStore<unknown>> {
+    return storeOf({ ...this.#parts, turns: this.#turns }, projection);
+  }
+}
+
+/** Whether the store refuses the collection itself: it holds it by another mapping. */
+async function isRefused(projector: Projector): Promise<boolean> {
+  try {
+    await projector.checkpoint();
+    return false;
+  } catch (cause) {
+    return cause instanceof StoreError && cause.code === "refused";
   }
 }
