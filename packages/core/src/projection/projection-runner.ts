@@ -90,7 +90,7 @@ export class ProjectionRunner {
   async active(scope: Scope, plan: ProjectionPlan): Promise<Projector> {
     const { active } = await this.#generations(scope, plan);
     const projector = await this.#projector(scope, projectionAt(plan, active));
-    if (!(await isRefused(projector))) return projector;
+    if (!(await isHeldOtherwise(projector))) return projector;
     await this.#builds.run(planKey(scope, plan), () => this.#beginBeside(scope, plan, active));
     const state = await this.#generations(scope, plan);
     return this.#projector(scope, projectionAt(plan, state.active));
@@ -302,7 +302,9 @@ export class ProjectionRunner {
       if (stored !== undefined && (await areSuperseded(this.#parts, scope, plan.types)))
         return stored;
       await writeGenerations(journal, scope, plan, wanted);
-      if (stored === undefined) await this.#prepareFirst(scope, projectionAt(plan, wanted.active));
+      // Refused, it is looked into by whoever asks for the projector.
+      if (stored === undefined)
+        await this.#prepareFirst(scope, projectionAt(plan, wanted.active)).catch(unlessRefused);
     }
     return wanted;
   }
@@ -374,11 +376,19 @@ export class ProjectionRunner {
 }
 
 /** Whether the store refuses the collection itself: it holds it by another mapping. */
-async function isRefused(projector: Projector): Promise<boolean> {
+async function isHeldOtherwise(projector: Projector): Promise<boolean> {
   try {
     await projector.checkpoint();
     return false;
   } catch (cause) {
-    return cause instanceof StoreError && cause.code === "refused";
+    return isRefusedMapping(cause);
   }
+}
+
+function unlessRefused(cause: unknown): void {
+  if (!isRefusedMapping(cause)) throw cause;
+}
+
+function isRefusedMapping(cause: unknown): boolean {
+  return cause instanceof StoreError && cause.code === "refused";
 }
