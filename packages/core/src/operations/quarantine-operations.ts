@@ -103,6 +103,8 @@ async function repairRow(
       store instanceof OwnedStore && (await store.underway(scope, collection)) > checkpoint;
     // Some owners' files are ahead of the others: which version belongs where is not settled yet.
     if (isUnderway) return false;
+    // Written down for a delivery that is about to be written without it: it is missed from then on.
+    if (row.sequence > checkpoint) return false;
     const key = { id: row.id, sequence: checkpoint + 1 };
     const [position] = await parts.journal.lookupBefore(scope, row.type, [key]);
     if (position === undefined || position.isDeleted) return true;
