@@ -1,5 +1,6 @@
 import { StoreError } from "../errors.ts";
 import type { StoreErrorCode } from "../errors.ts";
+import { awsFailureOf, awsStatusOf } from "./aws-sdk-errors.ts";
 
 // docs.aws.amazon.com/kms/latest/APIReference: API_Encrypt, API_Decrypt and CommonErrors.
 const CODES: Readonly<Record<string, StoreErrorCode>> = {
@@ -56,8 +57,8 @@ const ADVICE: Readonly<Record<string, string>> = {
 export function mapAwsKmsError(doing: string, cause: unknown): StoreError {
   if (cause instanceof StoreError) return cause;
   const name = cause instanceof Error ? cause.name : "unknown";
-  const status = statusOf(cause);
-  const told = status === undefined ? describe(cause) : `${name} (${status})`;
+  const status = awsStatusOf(cause);
+  const told = status === undefined ? awsFailureOf(cause) : `${name} (${status})`;
   const advice = ADVICE[name];
   return new StoreError(
     CODES[name] ?? codeOf(status),
@@ -69,16 +70,4 @@ export function mapAwsKmsError(doing: string, cause: unknown): StoreError {
 function codeOf(status: number | undefined): StoreErrorCode {
   const isRefusal = status !== undefined && status >= 400 && status < 500;
   return isRefusal && ![401, 403, 408, 429].includes(status) ? "refused" : "unavailable";
-}
-
-function statusOf(cause: unknown): number | undefined {
-  if (typeof cause !== "object" || cause === null || !("$metadata" in cause)) return undefined;
-  const { httpStatusCode } = cause.$metadata as { readonly httpStatusCode?: number };
-  return httpStatusCode;
-}
-
-/** The system's code where there is one; messages of the library may quote addresses and keys' names. */
-function describe(cause: unknown): string {
-  if (!(cause instanceof Error)) return "unknown";
-  return "code" in cause ? `${cause.name} ${String(cause.code)}` : cause.name;
 }

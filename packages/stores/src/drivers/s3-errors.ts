@@ -1,5 +1,6 @@
 import { StoreError } from "../errors.ts";
 import type { StoreErrorCode } from "../errors.ts";
+import { awsFailureOf, awsStatusOf } from "./aws-sdk-errors.ts";
 
 // docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html, and MinIO's cmd/api-errors.go.
 const CODES: Readonly<Record<string, StoreErrorCode>> = {
@@ -67,8 +68,8 @@ export function mapS3Error(
 ): StoreError {
   if (cause instanceof StoreError) return cause;
   const name = cause instanceof Error ? cause.name : "unknown";
-  const status = statusOf(cause);
-  const what = ADVICE[name] ?? (status === undefined ? describe(cause) : `${name} (${status})`);
+  const status = awsStatusOf(cause);
+  const what = ADVICE[name] ?? (status === undefined ? awsFailureOf(cause) : `${name} (${status})`);
   return new StoreError(codeOf(name, status, of.isWrite), `S3 could not ${of.doing}: ${what}`, {
     cause,
   });
@@ -77,7 +78,7 @@ export function mapS3Error(
 /** True when the server said so by this code or, where an answer has no body, by its status. */
 export function isS3Answer(cause: unknown, names: readonly string[], status?: number): boolean {
   if (!(cause instanceof Error)) return false;
-  return names.includes(cause.name) || (status !== undefined && statusOf(cause) === status);
+  return names.includes(cause.name) || (status !== undefined && awsStatusOf(cause) === status);
 }
 
 function codeOf(name: string, status: number | undefined, isWrite = false): StoreErrorCode {
@@ -86,16 +87,4 @@ function codeOf(name: string, status: number | undefined, isWrite = false): Stor
   if (name === "AccessDenied" || status === 403) return isWrite ? "read-only" : "unavailable";
   if (status === undefined) return "unavailable";
   return STATUSES[status] ?? "refused";
-}
-
-function statusOf(cause: unknown): number | undefined {
-  if (typeof cause !== "object" || cause === null || !("$metadata" in cause)) return undefined;
-  const { httpStatusCode } = cause.$metadata as { readonly httpStatusCode?: number };
-  return httpStatusCode;
-}
-
-/** The system's code where there is one; messages of the library may quote addresses with signatures. */
-function describe(cause: unknown): string {
-  if (!(cause instanceof Error)) return "unknown";
-  return "code" in cause ? `${cause.name} ${String(cause.code)}` : cause.name;
 }
