@@ -1,5 +1,6 @@
+import type { ProjectedStore } from "@custody/stores/projected-store";
 import { makeBatch } from "@custody/stores/record-batch";
-import type { JournalStore, QuarantineRow } from "@custody/stores/relational/journal";
+import type { IdPosition, JournalStore, QuarantineRow } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
 
 import type { Answers } from "../cache/answers.ts";
@@ -8,7 +9,7 @@ import { CoreError } from "../errors.ts";
 import type { JournalReader } from "../journal/journal-reader.ts";
 import { OwnedStore } from "../projection/owned-store.ts";
 import type { ProjectionRunner } from "../projection/projection-runner.ts";
-import type { ProjectionPlan } from "../projection/projections.ts";
+import type { Projection, ProjectionPlan } from "../projection/projections.ts";
 import { isRefusal } from "../projection/quarantine.ts";
 import { PROJECTED_ROLES } from "../stores.ts";
 import type { Stores } from "../stores.ts";
@@ -97,20 +98,24 @@ async function repairRow(
   const { projection } = await parts.runner.active(scope, plan);
   const { collection } = projection;
   const store = await parts.runner.store(projection);
+  const versionAt = async (sequence: number): Promise<IdPosition | undefined> => {
+    const key = { id: row.id, sequence: sequence + 1 };
+    return (await parts.journal.lookupBefore(scope, row.type, [key]))[0];
+  };
   for (let tries = 0; tries < REPAIRS_MAX; tries += 1) {
     const checkpoint = await store.checkpoint(scope, collection);
-    const isUnderway =
-      store instanceof OwnedStore && (await store.underway(scope, collection)) > checkpoint;
     // Some owners' files are ahead of the others: which version belongs where is not settled yet.
-    if (isUnderway) return false;
+    if ((await writtenTo(scope, store, projection)) > checkpoint) {
+      if (tries === 0) return false;
+      await parts.runner.catchUp(scope, { roles: [plan.role], names: [plan.name] });
+      continue;
+    }
     // Written down for a delivery that is about to be written without it: it is missed from then on.
     if (row.sequence > checkpoint) return false;
-    const key = { id: row.id, sequence: checkpoint + 1 };
-    const [position] = await parts.journal.lookupBefore(scope, row.type, [key]);
-    if (position === undefined || position.isDeleted) return true;
-    const { text, line } = await parts.reader.recordAt(scope, position);
-    const observed = line.observedAt === undefined ? {} : { observedAt: line.observedAt };
-    const record = { id: row.id, sequence: position.sequence, text, ...observed };
+    const position = await versionAt(checkpoint);
+    // Deleted meanwhile, it may have been written again by the last try.
+    if (position === undefined || (position.isDeleted && tries === 0)) return true;
+    const record = await recordAt(parts.reader, scope, row.id, position);
     try {
       await store.repair(scope, collection, makeBatch(row.type, [record]));
     } catch (cause) {
@@ -118,8 +123,34 @@ async function repairRow(
       await parts.journal.putQuarantine(scope, [{ ...row, reason: cause.message }]);
       return false;
     }
-    // What the projector wrote meanwhile may have been overwritten with what was before it.
-    if ((await store.checkpoint(scope, collection)) === checkpoint) return true;
+    // A later version that the projector wrote meanwhile may have been overwritten with this one.
+    const written = await writtenTo(scope, store, projection);
+    if (written === checkpoint) return true;
+    if ((await versionAt(written))?.sequence === position.sequence) return true;
   }
   return false;
+}
+
+async function recordAt(
+  reader: JournalReader,
+  scope: Scope,
+  id: string,
+  position: IdPosition,
+): Promise<Parameters<typeof makeBatch>[1][number]> {
+  const { sequence, isDeleted } = position;
+  if (isDeleted) return { id, sequence };
+  const { text, line } = await reader.recordAt(scope, position);
+  const observed = line.observedAt === undefined ? {} : { observedAt: line.observedAt };
+  return { id, sequence, text, ...observed };
+}
+
+/** How far a store may have been written: to its checkpoint, or beyond it in some owners' files. */
+async function writtenTo(
+  scope: Scope,
+  store: ProjectedStore<unknown>,
+  { collection }: Projection,
+): Promise<number> {
+  const checkpoint = await store.checkpoint(scope, collection);
+  const underway = store instanceof OwnedStore ? await store.underway(scope, collection) : 0;
+  return Math.max(checkpoint, underway);
 }

@@ -1,4 +1,3 @@
-import { StoreError } from "@custody/stores/errors";
 import type { ProjectedStore } from "@custody/stores/projected-store";
 import type { JournalStore } from "@custody/stores/relational/journal";
 import type { Scope } from "@custody/stores/scope";
@@ -25,6 +24,8 @@ import {
 import type { Generation, GenerationState } from "./generations.ts";
 import { buildKey, planKey, planProjections, projectionLabel } from "./projections.ts";
 import type { Projection, ProjectionPlan } from "./projections.ts";
+import { holderOf, unlessRefused } from "./holder.ts";
+import type { Holder } from "./holder.ts";
 import { makeProjector, storeOf } from "./make-projector.ts";
 import type { Projector } from "./projector.ts";
 
@@ -61,6 +62,8 @@ export class ProjectionRunner {
   readonly #turns = new Turns();
   /** For builds of one projection: what is recorded of them is read, changed and written. */
   readonly #builds = new Turns();
+  /** Whether the store holds a build by another mapping than its projector. */
+  readonly #looked = new WeakMap<Projector, Promise<Holder>>();
   /** Projections whose files were set aside, by tenant, role and name, until they are filled again. */
   readonly #emptied = new Set<string>();
 
@@ -90,7 +93,7 @@ export class ProjectionRunner {
   async active(scope: Scope, plan: ProjectionPlan): Promise<Projector> {
     const { active } = await this.#generations(scope, plan);
     const projector = await this.#projector(scope, projectionAt(plan, active));
-    if (!(await isHeldOtherwise(projector))) return projector;
+    if (!(await this.#isHeldOtherwise(projector))) return projector;
     await this.#builds.run(planKey(scope, plan), () => this.#beginBeside(scope, plan, active));
     const state = await this.#generations(scope, plan);
     return this.#projector(scope, projectionAt(plan, state.active));
@@ -309,6 +312,16 @@ export class ProjectionRunner {
     return wanted;
   }
 
+  /** Whether the store refuses the collection itself: it holds it by another mapping. Asked by all together. */
+  async #isHeldOtherwise(projector: Projector): Promise<boolean> {
+    const looking = this.#looked.get(projector) ?? holderOf(projector);
+    this.#looked.set(projector, looking);
+    const holder = await looking;
+    // What could not be told, or is mended now, is looked at again.
+    if (holder !== "own") this.#looked.delete(projector);
+    return holder === "other";
+  }
+
   /**
    * Begins anew where the store holds a build under the same number by another mapping: a process with
    * another version of the types began it in the same moment, and what it wrote down was overwritten.
@@ -373,22 +386,4 @@ export class ProjectionRunner {
   ): Promise<ProjectedStore<unknown>> {
     return storeOf({ ...this.#parts, turns: this.#turns }, projection);
   }
-}
-
-/** Whether the store refuses the collection itself: it holds it by another mapping. */
-async function isHeldOtherwise(projector: Projector): Promise<boolean> {
-  try {
-    await projector.checkpoint();
-    return false;
-  } catch (cause) {
-    return isRefusedMapping(cause);
-  }
-}
-
-function unlessRefused(cause: unknown): void {
-  if (!isRefusedMapping(cause)) throw cause;
-}
-
-function isRefusedMapping(cause: unknown): boolean {
-  return cause instanceof StoreError && cause.code === "refused";
 }
