@@ -1,4 +1,3 @@
-import { defineSummary } from "@custody/contract/summary";
 import type { Collection, ProjectedStore } from "@custody/stores/projected-store";
 import type { Delivery } from "@custody/stores/record-batch";
 import { expect, test } from "vitest";
@@ -6,20 +5,12 @@ import { expect, test } from "vitest";
 import type { Custody } from "../custody.ts";
 import type { ProjectedRole, Stores } from "../stores.ts";
 import { openInstallation, scope } from "../testing/installation.ts";
-import { assets, attempt, attempts, samplePack } from "../testing/sample-types.ts";
-
-const BY_OWNER = defineSummary(assets, {
-  name: "sample/assets_by_owner",
-  version: 1,
-  title: "Assets by owner",
-  key: { owner: "owner" },
-  measures: { assets: { count: true } },
-});
+import { assets, assetsByOwner, attempt, attempts, samplePack } from "../testing/sample-types.ts";
 
 test("a version that another process had refused by the store is not taken back", async () => {
   let isAhead = false;
   await using installation = await openInstallation({
-    packs: [{ ...samplePack, types: [assets], summaries: [BY_OWNER] }],
+    packs: [{ ...samplePack, types: [assets], summaries: [assetsByOwner] }],
     wrapStores: (stores) =>
       beforeCall(
         stores,
@@ -42,7 +33,7 @@ test("a version that another process had refused by the store is not taken back"
   await put("mail", "cursed");
   expect(isAhead).toBe(true);
   await put("mail", "fine");
-  const { rows } = await custody.table(scope, BY_OWNER.name, { limit: 10 });
+  const { rows } = await custody.table(scope, assetsByOwner.name, { limit: 10 });
   expect(rows.map((row) => [row["owner"], Number(row["assets"])])).toEqual([["ann", 2]]);
   expect(await custody.quarantine.list(scope)).toEqual([]);
   expect((await custody.reconcile(scope)).ok).toBe(true);

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { defineSummary } from "@custody/contract/summary";
 import { StoreError } from "@custody/stores/errors";
 import type { ProjectedStore } from "@custody/stores/projected-store";
 import type { Delivery } from "@custody/stores/record-batch";
@@ -8,7 +7,7 @@ import type { Delivery } from "@custody/stores/record-batch";
 import type { Stores } from "../stores.ts";
 import { openInstallation, scope } from "../testing/installation.ts";
 import type { Installation } from "../testing/installation.ts";
-import { assets, attempt, attempts, samplePack } from "../testing/sample-types.ts";
+import { assets, assetsByOwner, attempt, attempts, samplePack } from "../testing/sample-types.ts";
 
 /** What the relational store was asked to apply, and what it is to answer instead. */
 interface Watch {
@@ -16,14 +15,6 @@ interface Watch {
   fault?: (delivery: Delivery) => StoreError | undefined;
   beforeApply?: (delivery: Delivery) => Promise<void>;
 }
-
-const BY_OWNER = defineSummary(assets, {
-  name: "sample/assets_by_owner",
-  version: 1,
-  title: "Assets by owner",
-  key: { owner: "owner" },
-  measures: { assets: { count: true } },
-});
 
 const SUMMARY = "sample/attempts_by_model";
 
@@ -141,7 +132,7 @@ test("a conflict that a record causes still has that record quarantined", async 
 test("a store that has gone back never takes back what it refuses again, and the latest version is listed", async () => {
   await installation[Symbol.asyncDispose]();
   installation = await openInstallation({
-    packs: [{ ...samplePack, types: [assets], summaries: [BY_OWNER] }],
+    packs: [{ ...samplePack, types: [assets], summaries: [assetsByOwner] }],
     settings: { delivery: { recordsMax: 1, bytesMax: 1_000_000 } },
     wrapStores: (stores) => watched(stores, watch),
   });
@@ -162,11 +153,11 @@ test("a store that has gone back never takes back what it refuses again, and the
   await putAsset("cursed", 2);
   const latest = [
     ["sample/assets", "cursed", 3],
-    [BY_OWNER.name, "cursed", 3],
+    [assetsByOwner.name, "cursed", 3],
   ];
   expect(await listed()).toEqual(latest);
   const relational = await stores.projected("relational");
-  const collection = { name: BY_OWNER.name, generation: 1, placements: {} } as never;
+  const collection = { name: assetsByOwner.name, generation: 1, placements: {} } as never;
   await relational.discard(scope, collection);
   let isAway = true;
   watch.fault = (delivery) => {
@@ -181,7 +172,7 @@ test("a store that has gone back never takes back what it refuses again, and the
   await putAsset("mail", 1);
   expect(isAway).toBe(false);
   expect(await listed()).toEqual(latest);
-  const { rows } = await custody.table(scope, BY_OWNER.name, { limit: 10 });
+  const { rows } = await custody.table(scope, assetsByOwner.name, { limit: 10 });
   expect(rows.map((row) => [row["owner"], Number(row["assets"])])).toEqual([["ann", 2]]);
   expect((await custody.reconcile(scope)).ok).toBe(true);
 });
@@ -189,7 +180,7 @@ test("a store that has gone back never takes back what it refuses again, and the
 test("a store that is away after a second refusal was written down takes back neither version", async () => {
   await installation[Symbol.asyncDispose]();
   installation = await openInstallation({
-    packs: [{ ...samplePack, types: [assets], summaries: [BY_OWNER] }],
+    packs: [{ ...samplePack, types: [assets], summaries: [assetsByOwner] }],
     wrapStores: (stores) => watched(stores, watch),
   });
   const { custody } = installation;
@@ -213,11 +204,11 @@ test("a store that is away after a second refusal was written down takes back ne
   await putAsset("cursed", 1);
   await putAsset("cursed", 2);
   expect(timesAway).toBe(1);
-  const { rows } = await custody.table(scope, BY_OWNER.name, { limit: 10 });
+  const { rows } = await custody.table(scope, assetsByOwner.name, { limit: 10 });
   expect(rows.map((row) => [row["owner"], Number(row["assets"])])).toEqual([["ann", 1]]);
   expect(await custody.quarantine.list(scope)).toMatchObject([
     { collection: "sample/assets", sequence: 3 },
-    { collection: BY_OWNER.name, sequence: 3, since: 2 },
+    { collection: assetsByOwner.name, sequence: 3, since: 2 },
   ]);
   expect((await custody.reconcile(scope)).ok).toBe(true);
 });

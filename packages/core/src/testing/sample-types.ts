@@ -2,6 +2,7 @@ import type { Pack } from "@custody/contract/importer";
 import { defineRecordType } from "@custody/contract/record-type";
 import type { RecordType } from "@custody/contract/record-type";
 import { defineSummary } from "@custody/contract/summary";
+import type { SummaryDeclaration } from "@custody/contract/summary";
 import { z } from "zod";
 
 /** Append-only, in every projected store. */
@@ -95,6 +96,15 @@ export const interviews: RecordType = defineRecordType({
   personal: { fields: ["person", "said"], subject: "person" },
   references: [{ field: "asset", type: "sample/assets", onUnknown: "reject-commit" }],
   placements: { document: {}, search: { fields: { said: { from: "said" } } } },
+});
+
+/** How many assets each owner has; in no pack of its own. */
+export const assetsByOwner: SummaryDeclaration = defineSummary(assets, {
+  name: "sample/assets_by_owner",
+  version: 1,
+  title: "Assets by owner",
+  key: { owner: "owner" },
+  measures: { assets: { count: true } },
 });
 
 /** A pack for tests of core. */

@@ -114,6 +114,7 @@ export function describeWrapping(fixture: WrappingFixture): void {
     });
 
     const { deniedUrl } = fixture;
+    // A server that asks for no credentials, as Moto, denies nobody: its errors are tested by their codes.
     test.skipIf(deniedUrl === undefined)(
       "credentials that are not let in make it unavailable, and say so",
       async () => {
